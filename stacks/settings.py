@@ -1,0 +1,187 @@
+"""The deployment's settings: odin.toml beside main.py, then the environment (ODIN_...), which wins.
+
+Defaults are the original plan's values. A nested setting is ODIN_IMAGES__NATS in the environment.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from constructs_lib.faults import Fault, FaultsError
+from constructs_lib.machines import MACHINE_TYPES
+
+ROOT = Path(__file__).resolve().parent.parent
+PLACEHOLDER_PROJECT = "odin-ws"
+
+
+def _cidr(value: str) -> str:
+    ip_network(value)
+    return value
+
+
+def _machine(value: str) -> str:
+    if value not in MACHINE_TYPES:
+        raise ValueError(f"unknown machine type; known are {', '.join(MACHINE_TYPES)}")
+    return value
+
+
+def _image(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9./_-]+(:[\w.-]+)?(@sha256:[0-9a-f]{64})?", value) or ":" not in value:
+        raise ValueError("an image is written as name:tag or name@sha256:digest; a version must be named")
+    if value.endswith(":latest"):
+        raise ValueError("latest is not a version: what runs would change without a deployment")
+    return value
+
+
+Cidr = Annotated[str, AfterValidator(_cidr)]
+MachineType = Annotated[str, AfterValidator(_machine)]
+Image = Annotated[str, AfterValidator(_image)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Images(_Section):
+    """Container images, each with its version."""
+
+    nats: Image = "nats:2.12-alpine"
+    nats_exporter: Image = "natsio/prometheus-nats-exporter:0.18.0"
+    prometheus: Image = "prom/prometheus:v3.6.0"
+    grafana: Image = "grafana/grafana:12.2.0"
+    loki: Image = "grafana/loki:3.3.2"
+    promtail: Image = "grafana/promtail:3.3.2"
+
+
+class Limit(_Section):
+    """What one container may use. cpus: cores; memory_mib: MiB."""
+
+    cpus: float = Field(gt=0, le=64)
+    memory_mib: int = Field(ge=16, le=262144)
+
+
+class Limits(_Section):
+    """CPU and memory limits, one a service."""
+
+    nats: Limit = Limit(cpus=0.5, memory_mib=256)
+    nats_exporter: Limit = Limit(cpus=0.05, memory_mib=32)
+    publisher: Limit = Limit(cpus=0.2, memory_mib=128)
+    prometheus: Limit = Limit(cpus=0.3, memory_mib=256)
+    grafana: Limit = Limit(cpus=0.2, memory_mib=512)
+    loki: Limit = Limit(cpus=0.2, memory_mib=256)
+    promtail: Limit = Limit(cpus=0.1, memory_mib=128)
+    # The plan's 1792 MiB leave 256 of 2048 to the kernel, the engine and the system.
+    ws_go: Limit = Limit(cpus=1.8, memory_mib=1536)
+
+
+class Settings(BaseSettings):
+    """Everything a deployment may choose. Raises nothing by itself: `load` turns faults into one message."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ODIN_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+    toml: ClassVar[Path] = ROOT / "odin.toml"
+
+    project: str = Field(
+        PLACEHOLDER_PROJECT,
+        pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$",
+        description="Google Cloud project that everything is created in",
+    )
+    region: str = Field("us-central1", pattern=r"^[a-z]+-[a-z]+\d+$", description="region")
+    zone: str = Field("us-central1-a", pattern=r"^[a-z]+-[a-z]+\d+-[a-z]$", description="zone, inside the region")
+    network: str = Field("default", pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$", description="VPC network")
+    backend_machine_type: MachineType = Field("e2-small", description="machine of odin-backend")
+    wsgo_machine_type: MachineType = Field("e2-small", description="machine of odin-ws-go")
+    boot_image: str = Field(
+        "ubuntu-os-cloud/ubuntu-2404-lts-amd64",
+        pattern=r"^[\w.:-]+/[\w.-]+$",
+        description="boot image, project/family; it must have cloud-init (Google's Debian images have none)",
+    )
+    backend_disk_gb: int = Field(10, ge=10, le=65536, description="boot disk of odin-backend, GB")
+    backend_state_gb: int = Field(
+        20,
+        ge=10,
+        le=65536,
+        description="disk that keeps what NATS, Prometheus, Grafana and Loki have stored when odin-backend is replaced, GB",
+    )
+    wsgo_disk_gb: int = Field(10, ge=10, le=65536, description="boot disk of odin-ws-go, GB")
+    websocket_cidrs: tuple[Cidr, ...] = Field(
+        ("0.0.0.0/0",), description="who may open a WebSocket on port 3004"
+    )
+    grafana_cidrs: tuple[Cidr, ...] = Field(
+        (), description="who may open Grafana on port 3010 without a tunnel; empty: nobody"
+    )
+    max_connections: int = Field(10_000, ge=1, le=1_000_000, description="WebSocket connections that ws-go accepts")
+    cpu_reject_threshold: float = Field(
+        75.0, gt=0, le=100, description="percent of ws-go's CPU limit above which it refuses new clients"
+    )
+    cpu_pause_threshold: float = Field(
+        80.0, gt=0, le=100, description="percent of ws-go's CPU limit above which it pauses its feed"
+    )
+    log_level: str = Field(
+        "info", pattern=r"^(debug|info|warning|error)$", description="log level of ws-go and publisher"
+    )
+    tokens: tuple[str, ...] = Field(
+        ("BTC", "ETH", "ODIN", "SOL", "DOGE", "USDT", "BNB", "XRP", "ADA", "MATIC"),
+        min_length=1,
+        description="symbols that the publisher simulates",
+    )
+    publish_rate: int = Field(25, ge=0, le=100_000, description="messages a second that the publisher starts with")
+    images: Images = Field(Images(), description="container images")
+    limits: Limits = Field(Limits(), description="CPU and memory limits, one a service")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Settings:
+        if not self.zone.startswith(f"{self.region}-"):
+            raise ValueError(f"zone {self.zone} is not in region {self.region}")
+        if self.cpu_pause_threshold < self.cpu_reject_threshold:
+            raise ValueError("cpu_pause_threshold is below cpu_reject_threshold: the feed would pause while clients are let in")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, cls.toml)
+
+
+def load(toml: Path | None = None) -> Settings:
+    """The settings of this checkout. Raises FaultsError with every fault: key, value, reason."""
+    source = toml or Settings.toml
+
+    class _Loaded(Settings):
+        toml: ClassVar[Path] = source
+
+    try:
+        return _Loaded()
+    except ValidationError as error:
+        raise FaultsError(f"settings ({source.name} and ODIN_*)", map(_fault, error.errors())) from None
+    except ValueError as error:  # not TOML at all
+        raise FaultsError("settings", [Fault("toml", source.name, str(error), "Mend the file")]) from None
+
+
+def _fault(error: dict[str, object] | object) -> Fault:
+    assert isinstance(error, dict)
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return Fault("setting", key, "there is no such setting", "README lists them")
+    given = f" (given {error['input']!r})" if error["loc"] else ""
+    variable = "ODIN_" + key.upper().replace(".", "__")
+    fix = f"Set {key} in odin.toml or {variable}" if key else "Change one of them"
+    return Fault("setting", key or "settings", f"{str(error['msg']).removeprefix('Value error, ')}{given}", fix)
