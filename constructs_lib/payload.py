@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jinja2
 
-from constructs_lib import prometheus, yamltext
+from constructs_lib import prometheus, source_archive, yamltext
 from constructs_lib.compose import ROOT, STATE, compose, container_name
 from constructs_lib.endpoints import Deployed, dns_name, resolve
 from constructs_lib.faults import Fault, FaultsError
@@ -23,17 +22,16 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Compute Engine: a metadata value may have 262,144 bytes (API reference, Items.value).
 METADATA_LIMIT = 262_144
-# What a build on the node needs of a source folder; caches and editors leave other things there.
-SOURCE_SUFFIXES = {".py", ".txt", ".html"}
-SOURCE_NAMES = {"Dockerfile", ".dockerignore"}
+# A source folder travels packed: as text, source and lock file alone would fill the metadata.
+ARCHIVE = ".tar.bz2"
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFile:
-    """path: absolute, on the node. permissions: octal, as chmod takes it."""
+    """path: absolute, on the node. content: text, or the bytes of an archive. permissions: octal, as chmod takes it."""
 
     path: str
-    content: str
+    content: str | bytes
     permissions: str = "0644"
 
 
@@ -48,7 +46,7 @@ def files(topology: Topology, node: Node, repository: Path = REPOSITORY) -> tupl
     for tree in node.trees:
         found += _tree(topology, node, repository / "cloud-init" / tree, faults)
     for context in sorted({s.image.context for s in node.services if isinstance(s.image, Build)}):
-        found += _source(repository / context, f"{ROOT}/{context}")
+        found.append(NodeFile(f"{ROOT}/{context}{ARCHIVE}", source_archive.archive(repository / context)))
     faults += _missing(node, found)
     if faults:
         raise FaultsError(f"payload of {node.name}", faults)
@@ -148,13 +146,6 @@ def _state(node: Node) -> Iterator[NodeFile]:
         yield NodeFile("/etc/tmpfiles.d/odin.conf", "\n".join([f"d {STATE} 0755 root root -", *lines]) + "\n")
 
 
-def _source(folder: Path, target: str) -> Iterator[NodeFile]:
-    for path in sorted(folder.rglob("*")):
-        wanted = path.suffix in SOURCE_SUFFIXES or path.name in SOURCE_NAMES
-        if path.is_file() and wanted and "__pycache__" not in path.parts:
-            yield NodeFile(f"{target}/{path.relative_to(folder)}", path.read_text())
-
-
 def _missing(node: Node, found: list[NodeFile]) -> Iterator[Fault]:
     """Every file that a container mounts is written by somebody, or Docker makes an empty folder in its place."""
     paths = {file.path for file in found}
@@ -165,8 +156,3 @@ def _missing(node: Node, found: list[NodeFile]) -> Iterator[Fault]:
                 continue
             what = f"it mounts {path}, which nothing writes"
             yield Fault("file", f"service {service.name}", what, f"Add it below cloud-init/, in {node.trees}")
-
-
-def inventory(found: tuple[NodeFile, ...]) -> str:
-    """path, permissions and size of each file as JSON lines: what a reviewer skims."""
-    return "\n".join(json.dumps([file.path, file.permissions, len(file.content.encode())]) for file in found)

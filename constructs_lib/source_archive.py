@@ -1,0 +1,47 @@
+"""A source folder as one archive that is the same, bit for bit, on every machine that makes it.
+
+bzip2, because its output has not changed in twenty years; gzip's differs between builds of zlib, and a
+difference here would replace a machine.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import tarfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# What a build on the node needs of a source folder; caches and editors leave other things there.
+SUFFIXES = {".py", ".txt", ".html"}
+NAMES = {"Dockerfile", ".dockerignore"}
+
+
+def members(folder: Path) -> Iterator[Path]:
+    """The files of `folder` that travel, sorted."""
+    for path in sorted(folder.rglob("*")):
+        wanted = path.suffix in SUFFIXES or path.name in NAMES
+        if wanted and path.is_file() and "__pycache__" not in path.parts:
+            yield path
+
+
+def archive(folder: Path) -> bytes:
+    """A .tar.bz2 that unpacks to a folder of the same name."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path in members(folder):
+            content = path.read_bytes()
+            info = tarfile.TarInfo(f"{folder.name}/{path.relative_to(folder)}")
+            info.size, info.mode = len(content), 0o644
+            tar.addfile(info, io.BytesIO(content))
+    return bz2.compress(raw.getvalue(), 9)
+
+
+def unpacked(data: bytes) -> dict[str, str]:
+    """path -> text of every member of an archive that `archive` made."""
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:bz2") as tar:
+        found = {member.name: tar.extractfile(member) for member in tar.getmembers()}
+        return {name: file.read().decode() for name, file in found.items() if file}
