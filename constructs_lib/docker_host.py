@@ -62,9 +62,7 @@ class DockerHost(Construct):
             # Without it a change of machine type is refused instead of done.
             allow_stopping_for_update=True,
             # By name: CDKTF writes the resource itself as "${...}", which Terraform refuses in this list.
-            lifecycle=TerraformResourceLifecycle(
-                replace_triggered_by=[f"terraform_data.{digest.friendly_unique_id}"]
-            ),
+            lifecycle=TerraformResourceLifecycle(replace_triggered_by=[f"terraform_data.{digest.friendly_unique_id}"]),
         )
 
     @property

@@ -19,8 +19,7 @@ def without_index(lock: dict[str, Any]) -> dict[str, Any]:
     """The lock with empty `_meta.sources`, and no package bound to an index."""
     categories = {
         category: {
-            name: {key: value for key, value in package.items() if key != "index"}
-            for name, package in packages.items()
+            name: {key: value for key, value in package.items() if key != "index"} for name, package in packages.items()
         }
         for category, packages in lock.items()
         if category != "_meta"
@@ -33,7 +32,9 @@ def requirements(lock: dict[str, Any], category: str = "wsgo") -> str:
     lines = ["# Made by `make lock` from Pipfile.lock, category wsgo."]
     for name, package in sorted(lock[category].items()):
         marker = f"; {package['markers']}" if "markers" in package else ""
-        lines.append(" \\\n    ".join([f"{name}{package['version']}{marker}", *(f"--hash={h}" for h in package["hashes"])]))
+        lines.append(
+            " \\\n    ".join([f"{name}{package['version']}{marker}", *(f"--hash={h}" for h in package["hashes"])])
+        )
     return "\n".join(lines) + "\n"
 
 

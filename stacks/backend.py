@@ -21,7 +21,11 @@ class BackendStack(OdinStack):
         node = topology.node("odin-backend")
         super().__init__(scope, "backend", settings, topology, node)
         nats = self.host_port("nats", "client")
-        self.output("nats_url", f"nats://{dns_name(topology, node)}:{nats}", "NATS, for machines with the tag ws-server")
+        self.output(
+            "nats_url",
+            f"nats://{dns_name(topology, node)}:{nats}",
+            "NATS, for machines with the tag ws-server",
+        )
         forwards = " ".join(
             f"-L {number}:127.0.0.1:{number}"
             for number in (self.host_port(name, "http") for name in ("grafana", "prometheus", "loki", "publisher"))
@@ -32,7 +36,11 @@ class BackendStack(OdinStack):
             f" --tunnel-through-iap -- {forwards}",
             "opens Grafana, Prometheus, Loki and the publisher on this machine's own ports",
         )
-        self.output("grafana_url", f"http://127.0.0.1:{self.host_port('grafana', 'http')}", "Grafana, through the tunnel")
+        self.output(
+            "grafana_url",
+            f"http://127.0.0.1:{self.host_port('grafana', 'http')}",
+            "Grafana, through the tunnel",
+        )
         self.output(
             "grafana_password",
             f"gcloud compute ssh {node.name} --project={settings.project} --zone={node.zone}"

@@ -27,9 +27,7 @@ class OdinStack(TerraformStack):
         # CDKTF's default is the absolute path of the machine that synthesizes. This one is relative to
         # the stack's folder, where Terraform runs: it leads to the checkout.
         LocalBackend(self, path=f"../../../terraform.{name}.tfstate")
-        google.GoogleProvider(
-            self, "google", project=settings.project, region=settings.region, zone=settings.zone
-        )
+        google.GoogleProvider(self, "google", project=settings.project, region=settings.region, zone=settings.zone)
         self.firewall = FlowFirewall(self, topology, node)
         self.host = DockerHost(self, topology, node, boot_image=settings.boot_image)
         self.output("internal_dns", dns_name(topology, node), "name that the other node finds this one by")

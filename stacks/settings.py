@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
@@ -20,6 +20,9 @@ from pydantic_settings import (
 
 from constructs_lib.faults import Fault, FaultsError
 from constructs_lib.machines import MACHINE_TYPES
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACEHOLDER_PROJECT = "odin-ws"
@@ -89,7 +92,11 @@ class Settings(BaseSettings):
     """Everything a deployment may choose. Raises nothing by itself: `load` turns faults into one message."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ODIN_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix="ODIN_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
     toml: ClassVar[Path] = ROOT / "odin.toml"
 
@@ -113,12 +120,10 @@ class Settings(BaseSettings):
         20,
         ge=10,
         le=65536,
-        description="disk that keeps what NATS, Prometheus, Grafana and Loki have stored when odin-backend is replaced, GB",
+        description="disk that keeps what odin-backend's services have stored when the machine is replaced, GB",
     )
     wsgo_disk_gb: int = Field(10, ge=10, le=65536, description="boot disk of odin-ws-go, GB")
-    websocket_cidrs: tuple[Cidr, ...] = Field(
-        ("0.0.0.0/0",), description="who may open a WebSocket on port 3004"
-    )
+    websocket_cidrs: tuple[Cidr, ...] = Field(("0.0.0.0/0",), description="who may open a WebSocket on port 3004")
     grafana_cidrs: tuple[Cidr, ...] = Field(
         (), description="who may open Grafana on port 3010 without a tunnel; empty: nobody"
     )
@@ -146,7 +151,9 @@ class Settings(BaseSettings):
         if not self.zone.startswith(f"{self.region}-"):
             raise ValueError(f"zone {self.zone} is not in region {self.region}")
         if self.cpu_pause_threshold < self.cpu_reject_threshold:
-            raise ValueError("cpu_pause_threshold is below cpu_reject_threshold: the feed would pause while clients are let in")
+            raise ValueError(
+                "cpu_pause_threshold is below cpu_reject_threshold: the feed would pause while clients are let in"
+            )
         return self
 
     @classmethod
@@ -155,8 +162,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, cls.toml)
 
@@ -176,12 +183,12 @@ def load(toml: Path | None = None) -> Settings:
         raise FaultsError("settings", [Fault("toml", source.name, str(error), "Mend the file")]) from None
 
 
-def _fault(error: dict[str, object] | object) -> Fault:
-    assert isinstance(error, dict)
+def _fault(error: ErrorDetails) -> Fault:
     key = ".".join(str(part) for part in error["loc"])
+    # An item of a list is set with its list.
+    variable = "ODIN_" + "__".join(part for part in error["loc"] if isinstance(part, str)).upper()
     if error["type"] == "extra_forbidden":
         return Fault("setting", key, "there is no such setting", "README lists them")
     given = f" (given {error['input']!r})" if error["loc"] else ""
-    variable = "ODIN_" + key.upper().replace(".", "__")
     fix = f"Set {key} in odin.toml or {variable}" if key else "Change one of them"
     return Fault("setting", key or "settings", f"{str(error['msg']).removeprefix('Value error, ')}{given}", fix)

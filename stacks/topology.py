@@ -27,7 +27,7 @@ from constructs_lib.model import (
 )
 
 if TYPE_CHECKING:
-    from stacks.settings import Limit, Settings
+    from stacks.settings import Settings
 
 MIB = 1024 * 1024
 # Google's Identity-Aware Proxy forwards TCP from this range alone (IAP documentation, "TCP forwarding").
@@ -72,7 +72,13 @@ def declare(settings: Settings) -> Topology:
 
 
 FLOWS = (
-    Flow(source="internet", to="ws-go", port="ws", rule="allow-websocket", why="clients and their health checks"),
+    Flow(
+        source="internet",
+        to="ws-go",
+        port="ws",
+        rule="allow-websocket",
+        why="clients and their health checks",
+    ),
     Flow(
         source="prometheus",
         to="ws-go",
@@ -93,7 +99,13 @@ FLOWS = (
     Flow(source="publisher", to="nats", port="client", why="the simulated market"),
     Flow(source="nats-exporter", to="nats", port="monitor", why="NATS's own figures, JSON"),
     Flow(source="promtail", to="loki", port="http", why="log lines of both nodes"),
-    Flow(source="prometheus", to="nats-exporter", port="metrics", kind=Kind.SCRAPE, why="NATS as Prometheus text"),
+    Flow(
+        source="prometheus",
+        to="nats-exporter",
+        port="metrics",
+        kind=Kind.SCRAPE,
+        why="NATS as Prometheus text",
+    ),
     Flow(source="prometheus", to="publisher", port="http", kind=Kind.SCRAPE, why="what was published"),
     Flow(source="prometheus", to="prometheus", port="http", kind=Kind.SCRAPE, why="itself"),
     Flow(source="prometheus", to="loki", port="http", kind=Kind.SCRAPE, why="the log store's figures"),
@@ -155,13 +167,14 @@ def backend_services(settings: Settings) -> tuple[Service, ...]:
         Service(
             name="nats",
             image=images.nats,
-            **_limit(limits.nats),
+            cpus=limits.nats.cpus,
+            memory_mib=limits.nats.memory_mib,
             tag="backend",
             ports=(
                 Port(name="client", number=4222, speaks=(Speaks.NATS,)),
                 Port(name="monitor", number=8222, speaks=(Speaks.NATS_MONITOR,)),
             ),
-            # Flags replace the image's own configuration, which would open a cluster port with a known password.
+            # Flags replace the image's own configuration, which opens a cluster port with a known password.
             command=(
                 "--jetstream",
                 Stored("nats_data", "--store_dir={path}"),
@@ -174,7 +187,8 @@ def backend_services(settings: Settings) -> tuple[Service, ...]:
         Service(
             name="nats-exporter",
             image=images.nats_exporter,
-            **_limit(limits.nats_exporter),
+            cpus=limits.nats_exporter.cpus,
+            memory_mib=limits.nats_exporter.memory_mib,
             tag="backend",
             ports=(Port(name="metrics", number=7777, speaks=(Speaks.METRICS,)),),
             command=("-varz", "-connz", "-jsz=all", Url("nats", "monitor")),
@@ -183,7 +197,8 @@ def backend_services(settings: Settings) -> tuple[Service, ...]:
         Service(
             name="publisher",
             image=Build(context="wsgo", tag="odin/ws-go"),
-            **_limit(limits.publisher),
+            cpus=limits.publisher.cpus,
+            memory_mib=limits.publisher.memory_mib,
             tag="backend",
             ports=(Port(name="http", number=3003, speaks=(Speaks.HTTP, Speaks.METRICS)),),
             command=("wsgo.publisher",),
@@ -201,7 +216,8 @@ def backend_services(settings: Settings) -> tuple[Service, ...]:
         Service(
             name="prometheus",
             image=images.prometheus,
-            **_limit(limits.prometheus),
+            cpus=limits.prometheus.cpus,
+            memory_mib=limits.prometheus.memory_mib,
             tag="monitoring",
             ports=(Port(name="http", number=9090, host=9091, speaks=(Speaks.PROMETHEUS, Speaks.METRICS)),),
             command=(
@@ -218,7 +234,8 @@ def backend_services(settings: Settings) -> tuple[Service, ...]:
         Service(
             name="grafana",
             image=images.grafana,
-            **_limit(limits.grafana),
+            cpus=limits.grafana.cpus,
+            memory_mib=limits.grafana.memory_mib,
             tag="monitoring",
             ports=(Port(name="http", number=3000, host=3010, speaks=(Speaks.HTTP, Speaks.METRICS)),),
             environment=(
@@ -233,7 +250,9 @@ def backend_services(settings: Settings) -> tuple[Service, ...]:
             files=(
                 ConfigFile(source="grafana/provisioning", target="/etc/grafana/provisioning"),
                 ConfigFile(
-                    source="secrets/grafana_admin_password", target="/run/secrets/grafana_admin_password", made_by="odin-secrets"
+                    source="secrets/grafana_admin_password",
+                    target="/run/secrets/grafana_admin_password",
+                    made_by="odin-secrets",
                 ),
             ),
             volumes=(Volume(name="grafana_data", target="/var/lib/grafana", uid=472),),
@@ -243,18 +262,22 @@ def backend_services(settings: Settings) -> tuple[Service, ...]:
         Service(
             name="loki",
             image=images.loki,
-            **_limit(limits.loki),
+            cpus=limits.loki.cpus,
+            memory_mib=limits.loki.memory_mib,
             tag="monitoring",
             ports=(Port(name="http", number=3100, host=3101, speaks=(Speaks.LOKI, Speaks.METRICS)),),
             command=("-config.file=/etc/loki/loki-config.yml",),
             files=(ConfigFile(source="loki/loki-config.yml", target="/etc/loki/loki-config.yml"),),
             volumes=(Volume(name="loki_data", target="/loki", uid=10001),),
-            health=HealthCheck(port="http", path="/ready", command=("/busybox/wget", "-q", "--spider"), start_period_s=60),
+            health=HealthCheck(
+                port="http", path="/ready", command=("/busybox/wget", "-q", "--spider"), start_period_s=60
+            ),
         ),
         Service(
             name="promtail",
             image=images.promtail,
-            **_limit(limits.promtail),
+            cpus=limits.promtail.cpus,
+            memory_mib=limits.promtail.memory_mib,
             tag="monitoring",
             ports=(
                 Port(name="http", number=9080, speaks=(Speaks.HTTP, Speaks.METRICS)),
@@ -269,7 +292,3 @@ def backend_services(settings: Settings) -> tuple[Service, ...]:
             depends_on=("loki",),
         ),
     )
-
-
-def _limit(limit: Limit) -> dict[str, float | int]:
-    return {"cpus": limit.cpus, "memory_mib": limit.memory_mib}
