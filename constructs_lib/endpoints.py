@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from constructs_lib.model import Listen, Speaks, Stored, Url, Value
+from constructs_lib.publishing import ANYWHERE
 
 if TYPE_CHECKING:
     from constructs_lib.model import Node, Topology
@@ -24,7 +25,7 @@ class Places(Protocol):
         """(host, port number) under which `source` reaches `target`'s port."""
 
     def listen(self, service: str, port: str) -> tuple[str, int]:
-        """(host, port number) on which `service` itself listens; host may be empty: every address."""
+        """(host, port number) on which `service` itself listens."""
 
     def store(self, service: str, volume: str) -> str:
         """The directory of a volume, as the service sees it."""
@@ -46,16 +47,19 @@ class Deployed:
             return dns_name(self.topology, there), listening.host_number
         if source == target:
             return "localhost", listening.number
-        service = self.topology.services.get(source)
-        if service and service.network == "host":
+        here, service = self.topology.services.get(source), self.topology.services.get(target)
+        if here and here.network == "host":
             return "127.0.0.1", listening.host_number
+        if service and service.network == "host":
+            # It has no name in the compose network; the node's own leads out of it and back in.
+            return dns_name(self.topology, there), listening.host_number
         return target, listening.number
 
     def listen(self, service: str, port: str) -> tuple[str, int]:
         listening = self.topology.port_of(service, port)
         if listening is None:
             raise LookupError(f"{service} has no port {port}")
-        return "", listening.number
+        return ANYWHERE, listening.number
 
     def store(self, service: str, volume: str) -> str:
         found = self.topology.services[service].volume(volume)

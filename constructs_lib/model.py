@@ -195,7 +195,7 @@ class Node:
     @property
     def tags(self) -> tuple[str, ...]:
         """Every network tag the machine carries, sorted."""
-        tags = {self.tag}
+        tags = {self.tag, *(port.tag for port in self.ports if port.tag)}
         for service in self.services:
             tags.add(service.tag)
             tags.update(port.tag for port in service.ports if port.tag)
@@ -290,7 +290,10 @@ class Topology:
 
     def node(self, name: str) -> Node:
         """Raises KeyError for a node that is not declared."""
-        return next(node for node in self.nodes if node.name == name)
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
 
     def port_of(self, name: str, port: str) -> Port | None:
         """The port of a service or of a node; None where nobody listens."""

@@ -204,6 +204,7 @@ def backend_services(settings: Settings) -> tuple[Service, ...]:
             command=("wsgo.publisher",),
             environment=(
                 ("NATS_URL", Url("nats", "client")),
+                ("HOST", Listen("http", "{host}")),
                 ("PORT", Listen("http", "{number}")),
                 ("TOKENS", ",".join(settings.tokens)),
                 ("RATE", str(settings.publish_rate)),

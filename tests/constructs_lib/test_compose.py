@@ -61,8 +61,8 @@ def test_the_server_is_on_the_hosts_network_and_finds_nats_by_its_zonal_name() -
     assert server["network_mode"] == "host"
     assert "ports" not in server
     nats = "nats://odin-backend.us-central1-a.c.odin-ws.internal:4222"
-    assert server["command"] == ["wsgo", "-addr", ":3004", "-nats", nats]
-    assert server["environment"]["WS_INTERNAL_ADDR"] == ":3002"
+    assert server["command"] == ["wsgo", "-addr", "0.0.0.0:3004", "-nats", nats]
+    assert server["environment"]["WS_INTERNAL_ADDR"] == "0.0.0.0:3002"
     assert server["environment"]["WS_CPU_LIMIT"] == server["deploy"]["resources"]["limits"]["cpus"]
     limit = int(server["deploy"]["resources"]["limits"]["memory"].removesuffix("M")) * 1024 * 1024
     assert int(server["environment"]["WS_MEMORY_LIMIT"]) < limit, "the guard acts before the kernel does"
