@@ -135,7 +135,7 @@ class Settings(BaseSettings):
         80.0, gt=0, le=100, description="percent of ws-go's CPU limit above which it pauses its feed"
     )
     log_level: str = Field(
-        "info", pattern=r"^(debug|info|warning|error)$", description="log level of ws-go and publisher"
+        "info", pattern=r"^(debug|info|warn|error)$", description="log level of ws-go and publisher: debug, info, warn or error"
     )
     tokens: tuple[str, ...] = Field(
         ("BTC", "ETH", "ODIN", "SOL", "DOGE", "USDT", "BNB", "XRP", "ADA", "MATIC"),

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 # Google's Identity-Aware Proxy forwards TCP from this range alone (IAP documentation, "TCP forwarding").
 IAP_RANGE = "35.235.240.0/20"
+# Over how many seconds clients are told to come back, so that they do not all come at once.
+GRACE_S = 15
 WGET = ("wget", "-q", "--spider")
 PYTHON_GET = ("python", "-m", "wsgo.healthcheck")
 
@@ -152,11 +154,13 @@ def ws_go(settings: Settings) -> Service:
             ("WS_CPU_REJECT_THRESHOLD", f"{settings.cpu_reject_threshold:g}"),
             ("WS_CPU_PAUSE_THRESHOLD", f"{settings.cpu_pause_threshold:g}"),
             ("LOG_LEVEL", settings.log_level),
+            ("WS_SHUTDOWN_GRACE", str(GRACE_S)),
             ("LOG_FORMAT", "json"),
         ),
         health=HealthCheck(port="internal", path="/health", command=PYTHON_GET),
         nofile=200_000,
-        stop_grace_s=20,
+        # Longer than the server takes to tell its clients, or Docker would cut it short.
+        stop_grace_s=GRACE_S + 5,
     )
 
 
