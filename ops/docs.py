@@ -87,8 +87,8 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
-def write() -> None:
-    """Rewrites README.md and the diagram in place."""
+def command() -> None:
+    """Rewrite what README.md and docs/ have from the code."""
     DIAGRAM.parent.mkdir(exist_ok=True)
     DIAGRAM.write_text(diagram())
     README.write_text(readme(README.read_text()))

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from constructs_lib import cost
+from constructs_lib import checks, cost
 from constructs_lib.budget import SYSTEM_MEMORY_MIB, budget
+from constructs_lib.faults import FaultsError
 from constructs_lib.firewall import rules
 from constructs_lib.publishing import LOOPBACK, publishes
+from ops import output
 from stacks.original import original
 from stacks.settings import PLACEHOLDER_PROJECT, load
 from stacks.topology import declare
@@ -22,7 +25,7 @@ from stacks.topology import declare
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
     from constructs_lib.model import Rule, Topology
     from stacks.settings import Settings
@@ -153,7 +156,12 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def show(console: Console) -> None:
-    """Prints the review of this checkout. Raises FaultsError for settings that contradict themselves."""
-    settings = load()
-    console.print(review(settings, declare(settings)))
+def command() -> None:
+    """What a deployment would create, whom it opens to, what it uses, costs and risks."""
+    try:
+        settings = load()
+        topology = checks.verify(declare(settings))
+    except FaultsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    output.console().print(review(settings, topology))

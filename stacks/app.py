@@ -19,7 +19,8 @@ __all__ = ["build", "google"]
 
 def build(settings: Settings, topology: Topology, outdir: str | None = None) -> App:
     """The app with every stack, ready for `synth()`. outdir: cdktf.out, or what the CLI says, if None."""
-    app = App(outdir=outdir)
+    # skip_validation: CDKTF's own validations run `terraform version`, and synthesis must not need Terraform.
+    app = App(outdir=outdir, skip_validation=True)
     backend = BackendStack(app, settings, topology)
     wsgo = WsGoStack(app, settings, topology)
     # Names and tags tie the stacks, no token does; the order is said, or both would start at once.

@@ -135,14 +135,16 @@ class Settings(BaseSettings):
         80.0, gt=0, le=100, description="percent of ws-go's CPU limit above which it pauses its feed"
     )
     log_level: str = Field(
-        "info", pattern=r"^(debug|info|warn|error)$", description="log level of ws-go and publisher: debug, info, warn or error"
+        "info",
+        pattern=r"^(debug|info|warn|error)$",
+        description="log level of ws-go and publisher: debug, info, warn or error",
     )
     tokens: tuple[str, ...] = Field(
         ("BTC", "ETH", "ODIN", "SOL", "DOGE", "USDT", "BNB", "XRP", "ADA", "MATIC"),
         min_length=1,
         description="symbols that the publisher simulates",
     )
-    publish_rate: int = Field(25, ge=0, le=100_000, description="messages a second that the publisher starts with")
+    publish_rate: int = Field(25, ge=1, le=100_000, description="messages a second that the publisher starts with")
     images: Images = Field(Images(), description="container images")
     limits: Limits = Field(Limits(), description="CPU and memory limits, one a service")
 

@@ -182,6 +182,7 @@ def backend_services(settings: Settings) -> tuple[Service, ...]:
             command=(
                 "--jetstream",
                 Stored("nats_data", "--store_dir={path}"),
+                Listen("client", "--addr={host}"),
                 Listen("client", "--port={number}"),
                 Listen("monitor", "--http_port={number}"),
             ),

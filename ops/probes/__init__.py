@@ -1,0 +1,1 @@
+"""How each kind of check is made against a running system; `system` says which is made how."""
