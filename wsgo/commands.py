@@ -1,0 +1,190 @@
+"""Requests of clients: JSON text frames `{"type": T, "data": {...}}`. Every request gets an answer."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from wsgo import __version__, frames
+from wsgo.channels import is_channel
+from wsgo.errors import ErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wsgo.connection import Connection
+
+# A client that comes from a quicker worker may be ahead of this one by so many messages, not more.
+MAX_AHEAD = 10_000
+
+
+class RequestError(Exception):
+    """The request cannot be carried out; the client is told `code` and the message."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def execute(client: Connection, payload: bytes) -> None:
+    """Carry out one request and answer it; raises UnicodeDecodeError if it is not UTF-8."""
+    try:
+        _dispatch(client, payload)
+    except RequestError as error:
+        client.send_error(error.code, str(error))
+
+
+def _dispatch(client: Connection, payload: bytes) -> None:
+    try:
+        request = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        payload.decode()
+        raise RequestError(ErrorCode.INVALID_JSON, f"not JSON: {error}") from None
+    if not isinstance(request, dict):
+        raise RequestError(ErrorCode.INVALID_REQUEST, 'a request is an object: {"type": .., "data": {..}}')
+    kind = request.get("type")
+    if not isinstance(kind, str):
+        raise RequestError(ErrorCode.INVALID_REQUEST, "`type` is missing or not a string")
+    command = _COMMANDS.get(kind)
+    if command is None:
+        known = ", ".join(_COMMANDS)
+        raise RequestError(ErrorCode.UNKNOWN_TYPE, f"unknown type {kind[:64]!r}; known: {known}")
+    data = request.get("data")
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise RequestError(ErrorCode.INVALID_REQUEST, "`data` is not an object")
+    if "channels" not in data and "channels" in request:
+        data = {**data, "channels": request["channels"]}
+    command(client, data)
+
+
+def _channels(data: dict[str, Any]) -> list[str]:
+    names = data.get("channels")
+    if not isinstance(names, list):
+        raise RequestError(ErrorCode.INVALID_REQUEST, "`channels` is missing or not a list of strings")
+    wrong = [name for name in names if not is_channel(name)]
+    if wrong:
+        shown = ", ".join(repr(name)[:80] for name in wrong[:3])
+        raise RequestError(ErrorCode.INVALID_CHANNEL, f"no channel: {shown}; write SYMBOL.EVENT, BTC.*, *.trade or >")
+    return names
+
+
+def _with(client: Connection, names: list[str]) -> frozenset[str]:
+    channels = client.cohort.channels.union(names)
+    limit = client.context.settings.max_channels
+    if limit and len(channels) > limit:
+        raise RequestError(ErrorCode.TOO_MANY_CHANNELS, f"{len(channels)} channels; the limit is {limit}")
+    return channels
+
+
+def _sequence(data: dict[str, Any], field: str, default: int | None = None) -> int:
+    value = data.get(field, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise RequestError(ErrorCode.INVALID_REQUEST, f"`{field}` is missing or not a sequence (an integer from 0)")
+    return value
+
+
+def _subscribe(client: Connection, data: dict[str, Any]) -> None:
+    names = _channels(data)
+    channels = _with(client, names)
+    client.context.hub.subscribe(client, channels)
+    client.send_json({"type": "subscription_ack", "subscribed": names, "count": len(channels)})
+
+
+def _unsubscribe(client: Connection, data: dict[str, Any]) -> None:
+    names = _channels(data)
+    channels = client.cohort.channels.difference(names)
+    client.context.hub.subscribe(client, channels)
+    client.send_json({"type": "unsubscription_ack", "unsubscribed": names, "count": len(channels)})
+
+
+def _idle(client: Connection) -> None:
+    if client.catchup is not None:
+        raise RequestError(ErrorCode.BUSY, "the last replay is still being sent")
+
+
+def _replay(client: Connection, data: dict[str, Any]) -> None:
+    ring, metrics = client.context.hub.replay, client.metrics
+    since, until = _sequence(data, "since", 0), None
+    if "since" not in data:
+        since, until = _sequence(data, "from") - 1, _sequence(data, "to")
+        if until <= since:
+            raise RequestError(ErrorCode.INVALID_REQUEST, "`to` is before `from`")
+    _idle(client)
+    messages = ring.select(since, until, client.cohort.channels)
+    complete = ring.covers(max(since, 0))
+    answer: dict[str, object] = {"type": "replay_complete", "sent": len(messages), "complete": complete}
+    if not complete:
+        answer["oldest"] = ring.floor + 1
+    metrics.replays["complete" if complete else "partial"] += 1
+    metrics.messages_sent += len(messages)
+    parts = [message.frame for message in messages]
+    client.context.hub.replay_to(client, [*parts, frames.text(orjson.dumps(answer))])
+
+
+def _resume(client: Connection, data: dict[str, Any]) -> None:
+    """Subscribe, and replay what the new channels missed; never a part of it: all, or `recovered` false."""
+    context, hub, ring = client.context, client.context.hub, client.context.hub.replay
+    names, since, epoch = _channels(data), _sequence(data, "since"), data.get("epoch")
+    if not isinstance(epoch, str):
+        raise RequestError(ErrorCode.INVALID_REQUEST, "`epoch` is missing or not a string; `info` names it")
+    channels = _with(client, names)
+    _idle(client)
+    recovered = epoch == context.epoch != "" and ring.covers(since) and since <= hub.seq + MAX_AHEAD
+    messages = ring.select(since, None, frozenset(names)) if recovered else []
+    answer: dict[str, object] = {
+        "type": "resume_ack",
+        "epoch": context.epoch,
+        "recovered": recovered,
+        "replayed": len(messages),
+        "subscribed": names,
+        "count": len(channels),
+        "seq": hub.seq,
+    }
+    if not recovered:
+        answer["oldest"] = ring.floor + 1
+    client.metrics.replays["recovered" if recovered else "not_recovered"] += 1
+    client.metrics.messages_sent += len(messages)
+    hub.subscribe(client, channels)
+    parts = [message.frame for message in messages]
+    hub.replay_to(client, [frames.text(orjson.dumps(answer)), *parts], since if recovered else None)
+
+
+def _pong(client: Connection, data: dict[str, Any]) -> None:
+    client.send_json({"type": "pong", "ts": time.time_ns() // 1_000_000})
+
+
+def _info(client: Connection, data: dict[str, Any]) -> None:
+    settings = client.context.settings
+    client.send_json(
+        {
+            "type": "info",
+            "epoch": client.context.epoch,
+            "seq": client.context.hub.seq,
+            "oldest": client.context.hub.replay.floor + 1,
+            "limits": {
+                "max_channels": settings.max_channels,
+                "max_message_size": settings.max_message_size,
+                "requests_per_second": settings.client_rate,
+                "request_burst": settings.client_burst,
+                "replay_messages": settings.replay_messages,
+                "slow_client_timeout": settings.slow_client_timeout,
+                "ping_interval": settings.ping_interval,
+            },
+            "version": __version__,
+        }
+    )
+
+
+_COMMANDS: dict[str, Callable[[Connection, dict[str, Any]], None]] = {
+    "subscribe": _subscribe,
+    "unsubscribe": _unsubscribe,
+    "replay": _replay,
+    "resume": _resume,
+    "heartbeat": _pong,
+    "ping": _pong,
+    "info": _info,
+}

@@ -1,0 +1,211 @@
+"""One WebSocket client: a protocol object that frames go through, with no task, queue or timer of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import orjson
+
+from wsgo import commands, frames, logs
+from wsgo.errors import CloseCode, ErrorCode
+from wsgo.frames import Opcode
+from wsgo.liveness import CLOSE_SECONDS
+
+if TYPE_CHECKING:
+    from wsgo.cohorts import Cohort
+    from wsgo.context import Context
+    from wsgo.hub import Catchup
+    from wsgo.metrics import Metrics
+
+logger = logging.getLogger("wsgo.connection")
+
+
+class Connection(asyncio.Protocol):
+    """The life of a client after its handshake."""
+
+    __slots__ = (  # noqa: RUF023 - grouped by who uses them
+        # the worker it belongs to
+        "context",
+        "metrics",
+        # the hub's
+        "transport",
+        "cohort",
+        "turn",
+        "catchup",
+        "paused",
+        # frames
+        "parser",
+        "ended",
+        # liveness
+        "alive",
+        "slot",
+        "opened",
+        # limits
+        "address",
+        "allowance",
+    )
+
+    def __init__(self, context: Context, transport: asyncio.Transport, address: str) -> None:
+        self.context = context
+        self.metrics: Metrics = context.metrics
+        self.transport = transport
+        self.cohort: Cohort = context.hub.cohorts.nobody
+        self.turn = 0
+        self.catchup: Catchup | None = None
+        self.paused = False
+        self.parser = frames.Parser(context.settings.max_message_size)
+        # Why it is being closed and by whom, once it is; what it still sends is then ignored.
+        self.ended: tuple[str, str] | None = None
+        self.alive = True
+        self.slot = 0
+        self.opened = time.monotonic()
+        self.address = address
+        # When the client's requests so far are paid for, at WS_CLIENT_RATE (a token bucket as one number).
+        self.allowance = 0.0
+
+    def open(self, channels: frozenset[str]) -> None:
+        """The handshake is answered: join the hub."""
+        high = self.context.settings.client_buffer
+        if high != 65536:  # uvloop's and asyncio's default
+            self.transport.set_write_buffer_limits(high=high)
+        self.context.entered(self)
+        if channels:
+            self.context.hub.subscribe(self, channels)
+
+    # -- bytes in ------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        self.alive = True
+        self.metrics.bytes_received += len(data)
+        for opcode, payload in self.parser.feed(data):
+            if self.ended is not None and opcode != Opcode.CLOSE:
+                continue
+            if opcode == Opcode.TEXT:
+                self.text_received(payload)
+            elif opcode == Opcode.CLOSE:
+                self._close_received(payload)
+            elif opcode == Opcode.PING:
+                if not self.paused and self._within_rate():
+                    self.send(frames.pong(payload))
+            elif opcode == Opcode.BINARY:
+                self.binary_received(payload)
+        if self.parser.error is not None and self.ended is None:
+            self.close(self.parser.error.code, self.parser.error.reason, "protocol_error")
+
+    def text_received(self, payload: bytes) -> None:
+        """One text message."""
+        self.metrics.messages_received += 1
+        if not self._within_rate():
+            self.metrics.rate_limited += 1
+            rate = self.context.settings.client_rate
+            self.send_error(ErrorCode.RATE_LIMIT_EXCEEDED, f"Too many messages, please slow down (limit: {rate:g}/s)")
+            return
+        try:
+            commands.execute(self, payload)
+        except UnicodeDecodeError:
+            self.close(CloseCode.INVALID_UTF8, "a text message is not UTF-8", "protocol_error")
+
+    def binary_received(self, payload: bytes) -> None:
+        """One binary message."""
+        self.metrics.messages_received += 1
+        if self._within_rate():
+            self.send_error(ErrorCode.BINARY_NOT_SUPPORTED, "requests are JSON in text frames")
+
+    def _within_rate(self) -> bool:
+        settings = self.context.settings
+        if not settings.client_rate or self.ended is not None:
+            return self.ended is None
+        now = time.monotonic()
+        self.allowance = max(self.allowance, now) + 1 / settings.client_rate
+        requests_ahead = (self.allowance - now) * settings.client_rate
+        if requests_ahead > 2 * settings.client_burst:
+            self.close(CloseCode.POLICY, f"too many requests: over {settings.client_rate:g}/s for long", "rate_limit")
+        return requests_ahead <= settings.client_burst
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.ended is None:
+            self.ended = ("connection_lost", "client")
+            self.context.hub.remove(self)
+        self.context.left(self)
+        age = time.monotonic() - self.opened
+        self.metrics.age.observe(age)
+        self.metrics.disconnects[self.ended] += 1
+        logs.event(
+            logger,
+            logging.INFO,
+            "client_disconnected",
+            "client gone",
+            storm=True,
+            reason=self.ended[0],
+            initiated_by=self.ended[1],
+            address=self.address,
+            seconds=round(age, 3),
+        )
+
+    # -- bytes out -----------------------------------------------------------------------------
+
+    def send(self, frame: bytes) -> None:
+        """Write one ready frame; a transport that is gone is no error."""
+        with contextlib.suppress(Exception):
+            self.transport.write(frame)
+
+    def send_json(self, message: dict[str, object]) -> None:
+        self.send(frames.text(orjson.dumps(message)))
+
+    def send_error(self, code: ErrorCode, message: str) -> None:
+        if self.ended is None:
+            self.send_json({"type": "error", "code": code.value, "message": message})
+
+    def pause_writing(self) -> None:
+        self.paused = True
+        if self.ended is None:
+            # Who does not read may not make the server write more.
+            with contextlib.suppress(RuntimeError):
+                self.transport.pause_reading()
+            self.context.hub.pause(self)
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        if self.ended is None:
+            self._read_again()
+            self.context.hub.pump(self)
+
+    def _read_again(self) -> None:
+        # uvloop raises for a transport that is closed already; its connection_lost follows.
+        with contextlib.suppress(RuntimeError):
+            self.transport.resume_reading()
+
+    # -- endings -------------------------------------------------------------------------------
+
+    def close(self, code: int, reason: str, label: str) -> None:
+        """Start the closing handshake; the socket is cut if the peer does not answer it."""
+        if self.ended is not None:
+            return
+        self._end(label, "server")
+        self.send(frames.close(code, reason))
+        if self.paused:
+            self._read_again()
+        self.context.sweeper.closing[self] = time.monotonic() + CLOSE_SECONDS
+
+    def abort(self, label: str) -> None:
+        """Cut the socket."""
+        if self.ended is None:
+            self._end(label, "server")
+        self.transport.abort()
+
+    def _close_received(self, payload: bytes) -> None:
+        if self.ended is None:
+            self._end("closed", "client")
+            self.send(frames.close(frames.close_code(payload)))
+        self.transport.close()
+
+    def _end(self, label: str, side: str) -> None:
+        self.ended = (label, side)
+        self.context.hub.remove(self)
