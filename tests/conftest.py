@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import hypothesis
 import pytest
 
 from tests.support import NatsServer, WsgoServer
@@ -11,6 +12,10 @@ from tests.support import NatsServer, WsgoServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# A shared machine stalls now and then: a slow example is no failure.
+hypothesis.settings.register_profile("odin", deadline=None)
+hypothesis.settings.load_profile("odin")
 
 
 class StartWsgo(Protocol):

@@ -1,0 +1,345 @@
+"""wsgo/hub.py and cohorts.py: who gets what, against a model that knows nothing of flushes or cohorts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wsgo import hub as hub_module
+from wsgo.channels import matching_names
+from wsgo.duty import DutyCycle
+from wsgo.envelope import Message
+from wsgo.hub import Hub
+from wsgo.metrics import Metrics
+from wsgo.replay import Replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wsgo.cohorts import Cohort
+    from wsgo.hub import Catchup
+
+CHANNELS = ["A.x", "A.y", "B.x", "B.y"]
+NAMES = [*CHANNELS, "A.*", "*.x", ">", "*.*"]
+
+
+class Transport:
+    def __init__(self) -> None:
+        self.written = b""
+        self.closed = False
+        self.on_write: Callable[[], None] = lambda: None
+
+    def write(self, data: bytes) -> None:
+        if self.closed:
+            raise RuntimeError("unable to perform operation; the handler is closed")
+        self.written += data
+        self.on_write()
+
+
+class FakeClient:
+    """What a Connection is to the hub."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.transport = Transport()
+        self.cohort: Cohort = hub.cohorts.nobody
+        self.turn = 0
+        self.catchup: Catchup | None = None
+        self.paused = False
+        self.hub = hub
+        hub.add(self)
+
+    def pause(self) -> None:
+        self.paused = True
+        self.hub.pause(self)
+
+    def resume(self) -> None:
+        self.paused = False
+        self.hub.pump(self)
+
+    def subscribe(self, *names: str) -> None:
+        self.hub.subscribe(self, frozenset(names))
+
+    @property
+    def seqs(self) -> list[int]:
+        return [int(part) for part in self.transport.written.split(b";") if part]
+
+
+def make_hub(ring: int = 1000) -> Hub:
+    return Hub(Replay(ring, 0), Metrics(), DutyCycle(0.0, 0.0))
+
+
+def publish(hub: Hub, seq: int, channel: str = "A.x") -> None:
+    message = Message(seq, 0.0, channel, b"%d;" % seq)
+    hub.replay.append(message)
+    hub.publish(message)
+
+
+async def settle(hub: Hub) -> None:
+    """Run the loop until no flush is under way."""
+    await asyncio.sleep(0)
+    while hub._scheduled:  # noqa: ASYNC110 - the turns of the loop are what is tested
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("publish"), st.sampled_from(CHANNELS)),
+        st.tuples(st.just("subscribe"), st.integers(0, 5), st.frozensets(st.sampled_from(NAMES), max_size=3)),
+        st.tuples(st.just("remove"), st.integers(0, 5)),
+        st.tuples(st.just("pause"), st.integers(4, 5)),
+        st.tuples(st.just("resume"), st.integers(4, 5)),
+        st.tuples(st.just("tick")),
+    ),
+    max_size=80,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(OPERATIONS)
+def test_every_client_gets_what_it_subscribed_to_in_order_and_once(operations: list[tuple[object, ...]]) -> None:
+    async def run() -> None:
+        hub, seq = make_hub(), 0
+        clients = [FakeClient(hub) for _ in range(6)]
+        expected: list[list[int]] = [[] for _ in clients]
+        newest: list[dict[str, int]] = [{} for _ in clients]
+        gone: set[int] = set()
+        for operation in operations:
+            match operation:
+                case ("publish", str(channel)):
+                    seq += 1
+                    for index, client in enumerate(clients):
+                        if index not in gone and client.cohort.channels & set(matching_names(channel)):
+                            expected[index].append(seq)
+                            newest[index][channel] = seq
+                    publish(hub, seq, channel)
+                case ("subscribe", int(index), frozenset() as names):
+                    if index not in gone:
+                        clients[index].subscribe(*names)
+                        kept = names
+                        newest[index] = {c: s for c, s in newest[index].items() if kept & set(matching_names(c))}
+                case ("remove", int(index)):
+                    if index not in gone:
+                        gone.add(index)
+                        hub.remove(clients[index])
+                        expected[index] = clients[index].seqs
+                case ("pause", int(index)):
+                    if index not in gone:
+                        clients[index].pause()
+                case ("resume", int(index)):
+                    if index not in gone:
+                        clients[index].resume()
+                case ("tick",):
+                    await asyncio.sleep(0)
+        await settle(hub)
+        for index in {4, 5} - gone:
+            clients[index].resume()
+        await settle(hub)
+        for index, client in enumerate(clients):
+            if index < 4 or index in gone:
+                assert client.seqs == expected[index]
+            else:
+                # A client that was slow: no message twice, none out of order, and the newest of each channel.
+                assert client.seqs == sorted(set(client.seqs))
+                assert set(newest[index].values()) <= set(client.seqs)
+        assert not hub.stalled
+        for client in set(clients) - {clients[index] for index in gone}:
+            hub.remove(client)
+        assert len(hub.cohorts) == 0
+        assert not hub.cohorts._by_name
+
+    with patch.object(hub_module, "CHUNK_CLIENTS", 2):
+        asyncio.run(run())
+
+
+def test_messages_of_one_tick_are_joined_into_one_write() -> None:
+    async def run() -> None:
+        hub = make_hub()
+        client = FakeClient(hub)
+        client.subscribe("A.*", "A.x", ">")
+        writes: list[bytes] = []
+        client.transport.on_write = lambda: writes.append(client.transport.written)
+        for seq in (1, 2, 3):
+            publish(hub, seq)
+        await settle(hub)
+        assert writes == [b"1;2;3;"]
+        assert hub.metrics.messages_sent == 3
+        assert hub.metrics.bytes_sent == 6
+
+    asyncio.run(run())
+
+
+def test_equal_subscriptions_share_one_cohort() -> None:
+    async def run() -> None:
+        hub = make_hub()
+        clients = [FakeClient(hub) for _ in range(100)]
+        for client in clients:
+            client.subscribe("A.x", "B.*")
+        assert len(hub.cohorts) == 1
+
+    asyncio.run(run())
+
+
+def test_a_dead_transport_does_not_stop_the_flush() -> None:
+    async def run() -> None:
+        hub = make_hub()
+        clients = [FakeClient(hub) for _ in range(10)]
+        for client in clients:
+            client.subscribe("A.x")
+        clients[3].transport.closed = True
+        publish(hub, 1)
+        await settle(hub)
+        assert [client.seqs for client in clients] == [[1]] * 3 + [[]] + [[1]] * 6
+
+    asyncio.run(run())
+
+
+def test_a_slow_client_gets_the_latest_of_each_channel_when_it_reads_again() -> None:
+    async def run() -> None:
+        hub = make_hub()
+        slow, quick = FakeClient(hub), FakeClient(hub)
+        for client in (slow, quick):
+            client.subscribe("A.x", "A.y")
+        slow.transport.on_write = slow.pause
+        publish(hub, 1, "A.x")
+        await settle(hub)
+        assert slow in hub.stalled
+        for seq, channel in enumerate(["A.x", "A.y", "B.x", "A.x", "A.y", "A.x"], 2):
+            publish(hub, seq, channel)
+        await settle(hub)
+        slow.transport.on_write = lambda: None
+        slow.resume()
+        assert slow.seqs == [1, 6, 7]
+        assert quick.seqs == [1, 2, 3, 5, 6, 7]
+        assert hub.metrics.conflated == 3
+        assert slow not in hub.stalled
+        publish(hub, 8)
+        await settle(hub)
+        assert slow.seqs[-1] == 8
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("pauses", [0, 3])
+def test_a_replay_and_what_comes_meanwhile_join_without_gap_or_duplicate(pauses: int) -> None:
+    async def run() -> None:
+        hub = make_hub()
+        client = FakeClient(hub)
+        for seq in range(1, 51):
+            publish(hub, seq)
+        client.subscribe("A.x")
+        left = pauses
+
+        def pause_some() -> None:
+            nonlocal left
+            if left:
+                left -= 1
+                client.pause()
+
+        client.transport.on_write = pause_some
+        with patch.object(hub_module, "CHUNK_BYTES", 10):
+            hub.replay_to(client, [m.frame for m in hub.replay.select(0, None, {"A.x"})])
+            for seq in range(51, 101):
+                publish(hub, seq)
+                if seq % 7 == 0:
+                    await asyncio.sleep(0)
+                if seq % 13 == 0 and client.paused:
+                    client.resume()
+            await settle(hub)
+            while client.paused:
+                client.resume()
+            await settle(hub)
+        assert client.seqs == list(range(1, 101))
+        assert client.catchup is None
+
+    asyncio.run(run())
+
+
+def test_a_client_that_is_ahead_of_this_worker_sees_nothing_twice() -> None:
+    async def run() -> None:
+        hub = make_hub()
+        client = FakeClient(hub)
+        publish(hub, 1)
+        client.subscribe("A.x")
+        hub.replay_to(client, [], since=3)
+        for seq in range(2, 6):
+            publish(hub, seq)
+            await settle(hub)
+        assert client.seqs == [4, 5]
+
+    asyncio.run(run())
+
+
+def test_a_new_stream_does_not_silence_clients_that_waited_for_the_old_one() -> None:
+    async def run() -> None:
+        hub = make_hub()
+        ahead, slow = FakeClient(hub), FakeClient(hub)
+        for client in (ahead, slow):
+            client.subscribe("A.x")
+        publish(hub, 500)
+        await settle(hub)
+        hub.replay_to(ahead, [], since=900)
+        slow.pause()
+        await settle(hub)
+        hub.replay.reset(0)
+        hub.reset(0)
+        publish(hub, 1)
+        await settle(hub)
+        slow.resume()
+        assert ahead.seqs == [500, 1]
+        assert slow.seqs == [500, 1]
+
+    asyncio.run(run())
+
+
+def test_the_loop_has_its_turn_between_chunks() -> None:
+    async def run() -> None:
+        hub = make_hub()
+        clients = [FakeClient(hub) for _ in range(20)]
+        for client in clients:
+            client.subscribe("A.x")
+        publish(hub, 1)
+        served = []
+        for _ in range(8):
+            await asyncio.sleep(0)
+            served.append(sum(bool(client.seqs) for client in clients))
+        assert served[-1] == 20
+        assert max(b - a for a, b in zip([0, *served], served, strict=False)) <= 5
+
+    with patch.object(hub_module, "CHUNK_CLIENTS", 5):
+        asyncio.run(run())
+
+
+@pytest.mark.parametrize("ticks", range(6))
+@pytest.mark.parametrize("change", ["subscribe", "pause", "replay"])
+def test_a_change_in_the_middle_of_a_flush_loses_and_doubles_nothing(ticks: int, change: str) -> None:
+    async def run() -> None:
+        hub = make_hub()
+        clients = [FakeClient(hub) for _ in range(8)]
+        for client in clients:
+            client.subscribe("A.x")
+        publish(hub, 1)
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        publish(hub, 2)
+        for client in clients:
+            if change == "subscribe":
+                client.subscribe("A.x", "A.y")
+            elif change == "pause":
+                client.pause()
+            else:
+                hub.replay_to(client, [])
+        await settle(hub)
+        publish(hub, 3)
+        await settle(hub)
+        for client in clients:
+            client.resume()
+        assert [client.seqs for client in clients] == [[1, 2, 3]] * 8
+
+    with patch.object(hub_module, "CHUNK_CLIENTS", 2):
+        asyncio.run(run())
