@@ -11,7 +11,7 @@ up: .venv/run ## synthesize, review and run the whole data path here (ARGS=--che
 	@$(PY) -m ops up $(ARGS)
 
 test: check node_modules/.package-lock.json ## the whole test suite
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n auto $(ARGS)
 
 check: .venv/dev ## linter and type checker
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
