@@ -37,6 +37,9 @@ class Subscriber(Protocol):
     catchup: Catchup | None
     # True between pause_writing and resume_writing.
     paused: bool
+    # Monotonic times, 0.0 for never: since when it is slow, and when it last had everything again.
+    slow_since: float
+    recovered: float
 
 
 class Cohort:

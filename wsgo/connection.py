@@ -37,6 +37,8 @@ class Connection(asyncio.Protocol):
         "turn",
         "catchup",
         "paused",
+        "slow_since",
+        "recovered",
         # frames
         "parser",
         "ended",
@@ -57,6 +59,7 @@ class Connection(asyncio.Protocol):
         self.turn = 0
         self.catchup: Catchup | None = None
         self.paused = False
+        self.slow_since = self.recovered = 0.0
         self.parser = frames.Parser(context.settings.max_message_size)
         # Why it is being closed and by whom, once it is; what it still sends is then ignored.
         self.ended: tuple[str, str] | None = None

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from wsgo import logs
 from wsgo.cohorts import Cohort, Cohorts
 
 if TYPE_CHECKING:
@@ -24,12 +26,17 @@ if TYPE_CHECKING:
     from wsgo.metrics import Metrics
     from wsgo.replay import Replay
 
+logger = logging.getLogger("wsgo.hub")
+
 # Clients written to before the loop gets its turn: about 4 ms of send() calls (7 us each).
 CHUNK_CLIENTS = 500
 # A replay is written in pieces of about this size, so that one client's replay never waits in memory.
 CHUNK_BYTES = 65536
 # The latest message of so many channels is kept for slow clients; past it the longest silent goes first.
 MAX_LATEST = 50_000
+# Who falls behind again within so many seconds has been slow all the while: a client that reads a little
+# now and then would otherwise never be slow for long.
+RECOVERED_SECONDS = 5.0
 
 
 class Catchup:
@@ -58,7 +65,7 @@ class Hub:
         self.duty = duty
         # Sequence of the last message published here.
         self.seq = 0
-        # Slow clients, by the monotonic time they stopped reading; oldest first.
+        # Slow clients, by the monotonic time since which they have been.
         self.stalled: dict[Subscriber, float] = {}
         self._latest: dict[str, Message] = {}
         # Clients that resumed from a sequence this worker has not reached yet.
@@ -124,6 +131,10 @@ class Hub:
             next(writes)
         except StopIteration:
             # One turn later: uvloop sends what was written in this one at its end.
+            loop.call_soon(self._finish, fresh)
+        except Exception as error:  # the next flush must come, whatever this one met
+            self.metrics.errors["flush", "critical"] += 1
+            logs.event(logger, logging.ERROR, "flush_failed", f"{type(error).__name__}: {error}", storm=True)
             loop.call_soon(self._finish, fresh)
         else:
             loop.call_soon(self._step, writes, fresh)
@@ -247,8 +258,9 @@ class Hub:
                 client.catchup = None
                 self._ahead.discard(client)
                 self._join_flow(client)
+                client.recovered = time.monotonic()
                 return
-        self.stalled.setdefault(client, time.monotonic())
+        self._stall(client)
 
     def _refill(self, client: Subscriber, catchup: Catchup) -> bool:
         """Queue what the client missed since; False if there was nothing for it."""
@@ -298,7 +310,19 @@ class Hub:
                 self._leave_flow(client)
                 client.catchup = Catchup((), self.seq, True, client.cohort.published)
             if client.paused and client.catchup is not None:
-                self.stalled.setdefault(client, time.monotonic())
+                self._stall(client)
+
+    def _stall(self, client: Subscriber) -> None:
+        """The client takes no more: it is slow from now on, or has been since before it seemed to recover."""
+        if client in self.stalled:
+            return
+        now = time.monotonic()
+        recovered = client.recovered > client.slow_since and now - client.recovered > RECOVERED_SECONDS
+        # A replay may take its time, as long as it goes on.
+        replaying = client.catchup is not None and not client.catchup.conflate
+        if not client.slow_since or recovered or replaying:
+            client.slow_since = now
+        self.stalled[client] = client.slow_since
 
     def _settle(self, client: Subscriber) -> None:
         """Write now what the flush under way and the queue still hold for this client."""

@@ -48,9 +48,12 @@ class Wheel:
         if not self._enabled:
             return
         for connection in tuple(self._slots[self._now]):
+            if connection.paused:
+                # Its answers are not read either; how long it may stay so is the slow client's limit.
+                continue
             if not connection.alive:
                 connection.abort("timeout")
-            elif not connection.paused:
+            else:
                 connection.alive = False
                 connection.send(_PING)
 
@@ -71,9 +74,8 @@ class Sweeper:
         self.wheel.turn()
         if self._slow_timeout:
             for client, since in tuple(self._hub.stalled.items()):
-                if now - since < self._slow_timeout:
-                    break
-                _close_slow(cast("Connection", client), self._slow_timeout)
+                if now - since >= self._slow_timeout:
+                    _close_slow(cast("Connection", client), self._slow_timeout)
         for connection, deadline in tuple(self.closing.items()):
             if deadline > now:
                 break

@@ -14,7 +14,7 @@ from wsgo import hub as hub_module
 from wsgo.channels import matching_names
 from wsgo.duty import DutyCycle
 from wsgo.envelope import Message
-from wsgo.hub import Hub
+from wsgo.hub import RECOVERED_SECONDS, Hub
 from wsgo.metrics import Metrics
 from wsgo.replay import Replay
 
@@ -50,6 +50,7 @@ class FakeClient:
         self.turn = 0
         self.catchup: Catchup | None = None
         self.paused = False
+        self.slow_since = self.recovered = 0.0
         self.hub = hub
         hub.add(self)
 
@@ -343,3 +344,47 @@ def test_a_change_in_the_middle_of_a_flush_loses_and_doubles_nothing(ticks: int,
 
     with patch.object(hub_module, "CHUNK_CLIENTS", 2):
         asyncio.run(run())
+
+
+def test_a_client_that_reads_a_little_now_and_then_has_been_slow_all_the_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        clock = 100.0
+        monkeypatch.setattr("wsgo.hub.time.monotonic", lambda: clock)
+        hub = make_hub()
+        slow = FakeClient(hub)
+        slow.subscribe("A.x")
+        slow.transport.on_write = slow.pause
+        for seq in range(1, 6):
+            clock += 1
+            publish(hub, seq, "A.x")
+            await settle(hub)
+            assert hub.stalled == {slow: 101.0}
+            slow.resume()
+            assert slow not in hub.stalled
+        clock += RECOVERED_SECONDS + 1
+        publish(hub, 6, "A.x")
+        await settle(hub)
+        assert hub.stalled == {slow: clock}, "it had recovered"
+
+    asyncio.run(run())
+
+
+def test_a_fault_in_one_flush_does_not_end_all_flushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        hub = make_hub()
+        client = FakeClient(hub)
+        client.subscribe("A.x")
+
+        def broken(messages: object) -> bytes:
+            raise ZeroDivisionError
+
+        with monkeypatch.context() as patch:
+            patch.setattr("wsgo.hub._join", broken)
+            publish(hub, 1, "A.x")
+            await settle(hub)
+        assert hub.metrics.errors["flush", "critical"] == 1
+        publish(hub, 2, "A.x")
+        await settle(hub)
+        assert client.seqs == [2]
+
+    asyncio.run(run())
