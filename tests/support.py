@@ -80,6 +80,7 @@ class NatsServer:
 
     store: Path
     port: int = field(default_factory=free_port)
+    arguments: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -88,7 +89,7 @@ class NatsServer:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [_nats_binary(), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.store)],
+            [_nats_binary(), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.store), *self.arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -103,6 +104,10 @@ class NatsServer:
         if self.process is not None:
             stop_process(self.process, sig)
             self.process = None
+
+    def signal(self, sig: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(sig)
 
     def restart(self) -> None:
         """Stop and start on the same port with the same store."""

@@ -31,7 +31,7 @@ class Subscriber(Protocol):
     def transport(self) -> Writer: ...
 
     cohort: Cohort
-    # Number of the last flush that needs nothing more written to this client.
+    # Number of the last cohort's turn that needs nothing more written to this client.
     turn: int
     # Set while the client is out of the flow: slow, or being given a replay.
     catchup: Catchup | None

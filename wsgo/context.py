@@ -48,6 +48,7 @@ class Context:
         self.intake = Intake(self.hub, self.metrics, settings)
         self.feed = Feed(settings, self.intake, self.metrics)
         self.guard = Guard(settings, workers, meter, board.clients)
+        self.guard.filled = lambda: self.feed.ready
         self.sweeper = Sweeper(settings, self.hub)
         self._files, self._files_counted = 0, -math.inf
         # Set when the last client is gone, once the server is leaving.

@@ -42,6 +42,7 @@ class Refusal(StrEnum):
         return member
 
     SHUTTING_DOWN = "shutting_down", 503, 5, "The server is leaving; another one or the next one will answer."
+    STARTING = "starting", 503, 1, "The stream has not been read yet: NATS is away, or the server has just started."
     AT_MAX_CONNECTIONS = "at_max_connections", 503, 10, "WS_MAX_CONNECTIONS clients are connected."
     CPU_OVERLOAD = "cpu_overload", 503, 15, "CPU use is above WS_CPU_REJECT_THRESHOLD."
     MEMORY_LIMIT = "memory_limit", 503, 30, "Memory use is near WS_MEMORY_LIMIT."

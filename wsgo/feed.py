@@ -22,6 +22,7 @@ from wsgo.channels import SUBJECT_PREFIX, SUBJECTS
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
     from nats.js.api import StreamInfo
 
     from wsgo.intake import Intake
@@ -37,6 +38,7 @@ PULL_SECONDS = 30
 HEARTBEAT_SECONDS = 2
 # A consumer nobody pulls from is removed by NATS after this.
 INACTIVE_SECONDS = 30
+SILENCES_TO_SKIP = 2
 RETRY_SECONDS = (0.1, 0.25, 0.5, 1.0)
 
 
@@ -45,7 +47,7 @@ class FeedError(Exception):
 
 
 class Feed:
-    """Runs for ever; `connected` says whether the stream is being read, `ready` whether it ever was."""
+    """Runs for ever; `connected`: the stream is being read; `ready`: what it held when found has been."""
 
     def __init__(self, settings: Settings, intake: Intake, metrics: Metrics) -> None:
         self.settings = settings
@@ -56,6 +58,14 @@ class Feed:
         self.status = "connecting"
         self.last_seq = 0
         self._created: object = None
+        # Of the last message seen, unix ns; 0 before there is one.
+        self._stored_ns = 0
+        # Times the same stream came back without its newest messages.
+        self._rollbacks = 0
+        # The stream's last sequence when it was found: ready once that has been read.
+        self._filled_at = 0
+        # Consumers in a row that brought nothing.
+        self._silences = 0
         # True if a jump in the sequence means lost messages, not messages on other subjects.
         self._contiguous = False
         self._delivered = 0
@@ -67,24 +77,30 @@ class Feed:
 
     async def run(self) -> None:
         """Connect, consume, recover; ends only when cancelled."""
-        client = Client()
+        while True:
+            # nats-py closes a client for good when the server refuses it later on (credentials that
+            # changed, say): then there is another.
+            client = Client()
+            try:
+                await self._connect(client)
+                await self._follow(client)
+            finally:
+                with contextlib.suppress(Exception):
+                    await client.close()
+
+    async def _follow(self, client: Client) -> None:
         failures = 0
-        try:
-            await self._connect(client)
-            while True:
-                seen = self.last_seq
-                try:
-                    await self._online.wait()
-                    await self._consume(client)
-                except NotFoundError:
-                    self._down("no_stream", f"no stream {self.settings.stream} yet; waiting for it")
-                except Exception as error:  # any fault at all ends in a new consumer
-                    self._down("disconnected", str(error) or type(error).__name__)
-                failures = 0 if self.last_seq > seen else failures + 1
-                await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
-        finally:
-            with contextlib.suppress(Exception):
-                await client.close()
+        while not client.is_closed:
+            seen = self.last_seq
+            try:
+                await self._online.wait()
+                await self._consume(client)
+            except NotFoundError:
+                self._down("no_stream", f"no stream {self.settings.stream} yet; waiting for it")
+            except Exception as error:  # any fault at all ends in a new consumer
+                self._down("disconnected", str(error) or type(error).__name__)
+            failures = 0 if self.last_seq > seen else failures + 1
+            await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
 
     def _down(self, status: str, why: str) -> None:
         if self.connected or status != self.status:
@@ -107,6 +123,7 @@ class Feed:
                     error_cb=self._on_error,
                     disconnected_cb=self._on_disconnect,
                     reconnected_cb=self._on_reconnect,
+                    closed_cb=self._on_closed,
                 )
             except Exception as error:
                 await self._on_error(error)
@@ -114,7 +131,13 @@ class Feed:
         self._online.set()
 
     async def _on_error(self, error: Exception) -> None:
-        self._down("disconnected", f"NATS: {error or type(error).__name__}")
+        why = f"NATS: {error or type(error).__name__}"
+        if not self._online.is_set():
+            self._down("disconnected", why)
+            return
+        # What is read may go on being read; if not, the consumer falls silent, and that is noticed.
+        logs.event(logger, logging.WARNING, "nats_error", why, storm=True)
+        self.metrics.errors["nats", "warning"] += 1
 
     async def _on_disconnect(self) -> None:
         self._online.clear()
@@ -122,6 +145,10 @@ class Feed:
 
     async def _on_reconnect(self) -> None:
         self._online.set()
+
+    async def _on_closed(self) -> None:
+        self._fail("NATS ended the connection for good")
+        self._online.set()  # nobody is to wait for it any more
 
     def _fail(self, why: str) -> None:
         self._fault = why
@@ -133,7 +160,7 @@ class Feed:
         stream = client.jetstream(timeout=3)
         info = await stream.stream_info(self.settings.stream)
         first = self._created is None
-        start = self._start_from(info)
+        start = self._start_from(info, await self._rolled_back(stream, info))
         inbox = client.new_inbox()
         self._fault, self._delivered, self._wanted = None, 0, 0
         subscription = await client.subscribe(inbox, cb=self._on_message)
@@ -161,25 +188,44 @@ class Feed:
             with contextlib.suppress(Exception):
                 await subscription.unsubscribe()
 
-    def _start_from(self, info: StreamInfo) -> int:
+    async def _rolled_back(self, stream: JetStreamContext, info: StreamInfo) -> bool:
+        """True if NATS lost its newest messages in a crash: their sequences are, or will be, used again."""
+        if info.created != self._created or not self._stored_ns:
+            return False
+        if info.state.last_seq < self.last_seq:
+            return True
+        try:
+            message = await stream.get_msg(self.settings.stream, seq=self.last_seq)
+        except NotFoundError:
+            return False  # expired, as messages do
+        # The server's time has nanoseconds, nats-py's has microseconds.
+        return message.time is not None and abs(message.time.timestamp() - self._stored_ns / 1e9) > 1e-4
+
+    def _start_from(self, info: StreamInfo, rolled_back: bool) -> int:
         """The sequence to read from; tells the intake if the stream is not the one known so far."""
-        state, created = info.state, getattr(info, "created", None)
+        state, created = info.state, info.created
         subjects = info.config.subjects or []
         self._contiguous = all(subject.startswith(SUBJECT_PREFIX) for subject in subjects)
-        fill_from = max(state.first_seq, state.last_seq - self.settings.replay_messages + 1, 1)
-        if created != self._created:
+        if created != self._created or rolled_back:
             first = self._created is None
+            self._rollbacks = self._rollbacks + 1 if rolled_back else 0
             self._created = created
             epoch = f"{round(created.timestamp() * 1e6):x}" if created else "unknown"
-            self.last_seq = fill_from - 1
-            self.intake.begin(epoch, self.last_seq, state.last_seq + 1 if first else 0)
+            if rolled_back:
+                # Sequences name other messages now: to clients, that is another stream.
+                epoch += f".{self._rollbacks}"
+            self.last_seq = max(state.first_seq, state.last_seq - self.settings.replay_messages + 1, 1) - 1
+            self._stored_ns, self._filled_at, self.ready = 0, state.last_seq, False
+            self.intake.begin(epoch, self.last_seq, state.last_seq + 1 if first or rolled_back else 0)
             logs.event(logger, logging.INFO, "stream", "found the stream", epoch=epoch, messages=state.messages)
-        elif state.last_seq < self.last_seq:
-            # NATS lost its newest messages in a crash; their sequences will be used again.
-            self.last_seq = state.last_seq
-            self.intake.lost(self.last_seq)
         elif state.first_seq > self.last_seq + 1:
             self.last_seq = state.first_seq - 1
+            self.intake.lost(self.last_seq)
+        elif self._silences >= SILENCES_TO_SKIP and state.last_seq > self.last_seq:
+            # A message that nats-py cannot read (a subject that is not UTF-8) would be the last one ever.
+            self._silences = 0
+            self.last_seq += 1
+            self.metrics.nats_dropped["unreadable"] += 1
             self.intake.lost(self.last_seq)
         return self.last_seq + 1
 
@@ -199,6 +245,7 @@ class Feed:
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
                     await self._wake.wait()
             if time.monotonic() - self._heard > HEARTBEAT_SECONDS * 2.5:
+                self._silences += 1
                 raise FeedError("the consumer is silent")
 
     async def _on_message(self, msg: Msg) -> None:
@@ -218,9 +265,9 @@ class Feed:
             return
         if self._contiguous and seq != self.last_seq + 1:
             self.intake.lost(seq - 1)
-        self.last_seq = seq
+        self.last_seq, self._stored_ns, self._silences = seq, stored_ns, 0
         self.intake.receive(seq, stored_ns, msg.subject, msg.data)
-        if not pending:
+        if not self.ready and (seq >= self._filled_at or not pending):
             self.ready = True
 
     def _on_status(self, headers: dict[str, Any]) -> None:

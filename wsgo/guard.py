@@ -48,6 +48,9 @@ class Guard:
         self.settings = settings
         self.meter = meter
         self.leaving = False
+        # False until the replay ring holds what the stream held at start: a client that resumed before
+        # would be told that it has everything, and would not.
+        self.filled: Callable[[], bool] = lambda: True
         self.total_connections = total_connections
         self.usage: Usage = meter.read()
         # Percent of this meter's part of the limit; 0 when there is no limit.
@@ -95,6 +98,8 @@ class Guard:
         """Why a client from `address` cannot be taken, if so."""
         if (overload := self.overload()) is not None:
             return overload
+        if not self.filled():
+            return Refusal.STARTING
         if self._per_address and self._addresses[address] >= self._per_address:
             return Refusal.ADDRESS_LIMIT
         return None if self._accepts.take() else Refusal.ACCEPT_RATE

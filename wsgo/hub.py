@@ -74,6 +74,8 @@ class Hub:
         self._fresh: list[Message] = []
         self._scheduled = False
         self._turn = 0
+        # Cohorts that the flush under way has still to write to.
+        self._todo: deque[Cohort] = deque()
         # The cohort being written to: its data, messages, and clients that take only a part.
         self._flight: tuple[Cohort, bytes, list[Message], dict[Subscriber, int]] | None = None
         self._pausing: list[Subscriber] = []
@@ -121,9 +123,9 @@ class Hub:
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
         fresh, self._fresh = self._fresh, []
-        self._turn += 1
         self.duty.begin()
-        self._step(self._write_all(dirty), fresh)
+        self._todo.extend(dirty)
+        self._step(self._write_all(), fresh)
 
     def _step(self, writes: Generator[None, None, None], fresh: list[Message]) -> None:
         loop = asyncio.get_running_loop()
@@ -135,6 +137,10 @@ class Hub:
         except Exception as error:  # the next flush must come, whatever this one met
             self.metrics.errors["flush", "critical"] += 1
             logs.event(logger, logging.ERROR, "flush_failed", f"{type(error).__name__}: {error}", storm=True)
+            self._flight = None
+            # Those it did not reach have messages queued, so `queue` would not call them dirty again.
+            self._dirty.extend(self._todo)
+            self._todo.clear()
             loop.call_soon(self._finish, fresh)
         else:
             loop.call_soon(self._step, writes, fresh)
@@ -149,16 +155,19 @@ class Hub:
         if self._dirty:
             self._schedule()
 
-    def _write_all(self, dirty: list[Cohort]) -> Generator[None, None, None]:
+    def _write_all(self) -> Generator[None, None, None]:
         """Write every dirty cohort's queue to its members, yielding after each chunk of clients."""
-        turn, quota = self._turn, CHUNK_CLIENTS
-        for cohort in dirty:
+        quota = CHUNK_CLIENTS
+        while self._todo:
+            cohort = self._todo.popleft()
             messages, late = cohort.pending, cohort.late
             cohort.pending = []
             if late:
                 cohort.late = {}
             if not cohort.members:
                 continue
+            # A turn is one cohort's: who joins another cohort meanwhile still gets that one's queue.
+            self._turn = turn = self._turn + 1
             data = _join(messages)
             self._flight = (cohort, data, messages, late)
             clients = iter(tuple(cohort.members))

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("wsgo.server")
 
-BACKLOG = 4096
+# As many as a node lets wait (net.core.somaxconn there; the kernel takes the smaller of the two).
+BACKLOG = 16_384
 # Of the grace period, what closing is spread over; the rest is for the peers' answers.
 SPREAD_PART = 0.8
 # So many clients use the whole spread; fewer are closed in proportion sooner: they are no storm.
@@ -139,10 +140,14 @@ class Worker:
 
     async def _clock(self) -> None:
         """The one timer: a tick each second, and sharing of figures each METRICS_INTERVAL."""
-        shared, state = 0.0, (False, False)
+        ticked = shared = 0.0
+        state = (False, False)
         while True:
-            self.context.tick()
             now, feed = time.monotonic(), self.context.feed
+            # Seconds are what the sweeps count in, however often figures are shared.
+            if now - ticked >= 0.99:
+                ticked = now
+                self.context.tick()
             due = now - shared >= self.settings.metrics_interval or state != (feed.connected, feed.ready)
             if self.context.board.workers > 1 and due:
                 shared, state = now, (feed.connected, feed.ready)

@@ -123,13 +123,12 @@ class Doorway(asyncio.Protocol):
 
 
 def _asks_for_websocket(headers: list[tuple[bytes, bytes]]) -> bool:
-    upgrade = connection = False
-    for name, value in headers:
-        if name == b"upgrade":
-            upgrade = value.lower() == b"websocket"
-        elif name == b"connection":
-            connection = b"upgrade" in [token.strip() for token in value.lower().split(b",")]
-    return upgrade and connection
+    """Both headers are lists, and a list may stand on several lines (RFC 9110, section 5.3)."""
+    return b"websocket" in _tokens(headers, b"upgrade") and b"upgrade" in _tokens(headers, b"connection")
+
+
+def _tokens(headers: list[tuple[bytes, bytes]], wanted: bytes) -> set[bytes]:
+    return {token.strip() for name, value in headers if name == wanted for token in value.lower().split(b",")}
 
 
 def protocol_for(context: Context) -> type[Doorway]:

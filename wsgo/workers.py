@@ -57,6 +57,8 @@ class Supervisor:
         if pid == 0:
             code = 1
             try:
+                # A terminal's Ctrl-C is the supervisor's to pass on: twice would mean "hurry".
+                os.setpgid(0, 0)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
                 self._run_worker(worker)
                 code = 0

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from nats.js.api import StorageType
+from websockets.exceptions import InvalidStatus
 
+from tests.support import NatsServer, WsgoServer
 from tests.wsgo.client import STREAM, client, jetstream, publish
 from tests.wsgo.conftest import make_stream
 from wsgo.feed import _metadata
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from pathlib import Path
 
     from tests.conftest import StartWsgo
-    from tests.support import NatsServer, WsgoServer
+    from tests.wsgo.client import Client
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
@@ -76,14 +80,131 @@ def test_it_starts_without_nats_and_without_the_stream(nats_server: NatsServer, 
         assert status == 503
         assert "ODIN_TOKENS" in json.loads(body)["reason"]
         assert server.get("/health")[0] == 200
-        async with client(server.url) as listener:
-            await listener.subscribe("BTC.trade")
-            await asyncio.to_thread(nats_server.start)
-            await until(server, "status", "no_stream")
-            async with jetstream(nats_server.url) as stream:
-                await asyncio.to_thread(server.wait_for, "/ready")
+        # Who resumed now would be told that there is nothing to recover.
+        with pytest.raises(InvalidStatus) as refused:
+            async with client(server.url):
+                pass
+        assert refused.value.response.status_code == 503
+        assert json.loads(refused.value.response.body)["error"] == "starting"
+        await asyncio.to_thread(nats_server.start)
+        await until(server, "status", "no_stream")
+        async with jetstream(nats_server.url) as stream:
+            await asyncio.to_thread(server.wait_for, "/ready")
+            async with client(server.url) as listener:
+                await listener.subscribe("BTC.trade")
                 await publish(stream, "BTC.trade", 1)
                 assert (await listener.receive())["seq"] == 1
+
+    run(test())
+
+
+@pytest.mark.parametrize("overtaken", [False, True])
+def test_sequences_that_nats_uses_again_are_another_epoch(
+    nats_server: NatsServer, wsgo_server: StartWsgo, tmp_path: Path, overtaken: bool
+) -> None:
+    """A crash takes the newest messages; later ones get their sequences, perhaps before the server looks."""
+
+    async def test() -> None:
+        async with jetstream(nats_server.url) as stream:
+            await publish(stream, "BTC.trade", "kept")
+        server = await asyncio.to_thread(wsgo_server)
+        nats_server.stop()
+        shutil.copytree(nats_server.store, tmp_path / "old")
+        nats_server.start()
+        await until(server, "healthy", True)
+        async with client(server.url) as listener:
+            await listener.subscribe("BTC.trade")
+            async with jetstream(nats_server.url, create=False) as stream:
+                for number in range(3):
+                    await publish(stream, "BTC.trade", f"lost {number}")
+            assert [(await listener.receive())["seq"] for _ in range(3)] == [2, 3, 4]
+            epoch = (await listener.request("info"))["epoch"]
+            nats_server.stop(signal.SIGKILL)
+            shutil.rmtree(nats_server.store)
+            shutil.copytree(tmp_path / "old", nats_server.store)
+            if overtaken:
+                # On another port, so that the server sees the result only.
+                elsewhere = NatsServer(store=nats_server.store)
+                elsewhere.start()
+                async with jetstream(elsewhere.url, create=False) as stream:
+                    for number in range(5):
+                        assert await publish(stream, "BTC.trade", f"again {number}") == number + 2
+                elsewhere.stop()
+            nats_server.start()
+            await until(server, "healthy", True)
+            assert (await listener.request("info"))["epoch"] == f"{epoch}.1"
+            answer = await listener.request("resume", epoch=epoch, since=4, channels=["BTC.trade"])
+            assert answer["recovered"] is False
+            async with jetstream(nats_server.url, create=False) as stream:
+                seq = await publish(stream, "BTC.trade", "new")
+            message = await listener.receive()
+            assert (message["seq"], message["data"]) == (seq, "new")
+            assert seq == (7 if overtaken else 2)
+            replayed = [m["data"] for m in (await replay(listener))[:-1]]
+            assert replayed == ["kept", *(f"again {n}" for n in range(5) if overtaken), "new"]
+
+    run(test())
+
+
+async def replay(listener: Client) -> list[dict[str, Any]]:
+    await listener.socket.send(json.dumps({"type": "replay", "data": {"since": 0}}))
+    return await listener.receive_until("replay_complete")
+
+
+def test_a_client_that_nats_has_closed_for_good_is_followed_by_another(tmp_path: Path) -> None:
+    """nats-py gives up when the server refuses its credentials later on; they may be right again."""
+
+    async def test() -> None:
+        config = tmp_path / "nats.conf"
+        store = tmp_path / "guarded"
+
+        def allow(password: str) -> None:
+            config.write_text(f'authorization {{ user: odin, password: "{password}" }}\n')
+
+        allow("right")
+        guarded = NatsServer(store=store, arguments=("-c", str(config)))
+        guarded.start()
+        url = f"nats://odin:right@127.0.0.1:{guarded.port}"
+        server = WsgoServer(url, tmp_path / "wsgo.log")
+        try:
+            async with jetstream(url) as stream:
+                await publish(stream, "BTC.trade", 1)
+            await asyncio.to_thread(server.start)
+            async with client(server.url) as listener:
+                await listener.subscribe("BTC.trade")
+                allow("wrong")
+                guarded.signal(signal.SIGHUP)
+                await until(server, "healthy", False)
+                await asyncio.sleep(3)  # for nats-py's attempts, after which it closes
+                allow("right")
+                guarded.signal(signal.SIGHUP)
+                await until(server, "healthy", True)
+                async with jetstream(url, create=False) as stream:
+                    await publish(stream, "BTC.trade", 2)
+                assert (await listener.receive(20))["data"] == 2
+        finally:
+            server.stop()
+            guarded.stop()
+
+    run(test())
+
+
+def test_a_message_that_cannot_be_read_is_stepped_over(nats_server: NatsServer, wsgo_server: StartWsgo) -> None:
+    async def test() -> None:
+        async with jetstream(nats_server.url) as stream:
+            await publish(stream, "BTC.trade", "before")
+            server = await asyncio.to_thread(wsgo_server)
+            async with client(server.url) as listener:
+                await listener.subscribe("BTC.trade")
+                reader, writer = await asyncio.open_connection("127.0.0.1", nats_server.port)
+                writer.write(b"CONNECT {}\r\nPUB odin.token.\xff\xfe.trade 1\r\n1\r\nPING\r\n")
+                while not (await reader.readline()).startswith(b"PONG"):
+                    pass
+                writer.close()
+                await publish(stream, "BTC.trade", "after")
+                message = await listener.receive(40)
+                assert (message["data"], message["prev"]) == ("after", 0)
+            assert 'ws_nats_messages_dropped_total{reason="unreadable"} 1.0' in server.get("/metrics")[1]
 
     run(test())
 

@@ -346,6 +346,38 @@ def test_a_change_in_the_middle_of_a_flush_loses_and_doubles_nothing(ticks: int,
         asyncio.run(run())
 
 
+@pytest.mark.parametrize("change", ["join", "subscribe", "replay"])
+def test_who_joins_a_cohort_that_the_flush_has_not_reached_misses_nothing(change: str) -> None:
+    async def run() -> None:
+        hub = make_hub()
+        first, old, new = [FakeClient(hub) for _ in range(6)], FakeClient(hub), FakeClient(hub)
+        for client in first:
+            client.subscribe("A.x")
+        old.subscribe("B.x")
+        if change == "subscribe":
+            new.subscribe("A.x")
+        elif change == "replay":
+            new.subscribe("B.x")
+        publish(hub, 1, "A.x")
+        publish(hub, 2, "B.x")
+        while not any(client.seqs for client in first):  # noqa: ASYNC110 - turn by turn is the point
+            await asyncio.sleep(0)
+        assert not old.seqs, "the flush is in the first cohort"
+        if change == "replay":
+            hub.replay_to(new, [])
+        else:
+            new.subscribe("B.x")
+        publish(hub, 3, "B.x")
+        await settle(hub)
+        publish(hub, 4, "B.x")
+        await settle(hub)
+        assert old.seqs == [2, 3, 4]
+        assert new.seqs == {"join": [3, 4], "subscribe": [1, 3, 4], "replay": [2, 3, 4]}[change]
+
+    with patch.object(hub_module, "CHUNK_CLIENTS", 2):
+        asyncio.run(run())
+
+
 def test_a_client_that_reads_a_little_now_and_then_has_been_slow_all_the_while(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         clock = 100.0
@@ -372,8 +404,9 @@ def test_a_client_that_reads_a_little_now_and_then_has_been_slow_all_the_while(m
 def test_a_fault_in_one_flush_does_not_end_all_flushes(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         hub = make_hub()
-        client = FakeClient(hub)
+        client, other = FakeClient(hub), FakeClient(hub)
         client.subscribe("A.x")
+        other.subscribe("B.x")
 
         def broken(messages: object) -> bytes:
             raise ZeroDivisionError
@@ -381,10 +414,14 @@ def test_a_fault_in_one_flush_does_not_end_all_flushes(monkeypatch: pytest.Monke
         with monkeypatch.context() as patch:
             patch.setattr("wsgo.hub._join", broken)
             publish(hub, 1, "A.x")
-            await settle(hub)
-        assert hub.metrics.errors["flush", "critical"] == 1
-        publish(hub, 2, "A.x")
+            publish(hub, 2, "B.x")
+            for _ in range(2):
+                await asyncio.sleep(0)
         await settle(hub)
-        assert client.seqs == [2]
+        assert hub.metrics.errors["flush", "critical"] == 1
+        publish(hub, 3, "A.x")
+        await settle(hub)
+        assert client.seqs == [3]
+        assert other.seqs == [2], "it was not reached, and its turn came"
 
     asyncio.run(run())
