@@ -32,7 +32,7 @@ def user_data(topology: Topology, node: Node, repository: Path = payload.REPOSIT
     ]
     commands += [
         ["systemctl", "daemon-reload"],
-        ["systemctl", "restart", "rsyslog.service", "docker.service"],
+        ["systemctl", "restart", "systemd-journald.service", "rsyslog.service", "docker.service"],
         ["systemctl", "enable", "--now", "odin.service"],
     ]
     document = {

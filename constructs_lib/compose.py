@@ -41,7 +41,8 @@ def _service(topology: Topology, places: Places, node: Node, service: Service) -
     if isinstance(service.image, Build):
         found["build"] = {"context": f"./{service.image.context}"}
         found["image"] = f"{service.image.tag}:local"
-        found["pull_policy"] = "build"
+        # odin.service builds it if it is missing. Asking a registry would get somebody else's image.
+        found["pull_policy"] = "never"
     else:
         found["image"] = service.image
     if service.user:
@@ -61,7 +62,7 @@ def _service(topology: Topology, places: Places, node: Node, service: Service) -
         if ports:
             found["ports"] = ports
     mounts = [f"{STATE}/{volume.name}:{volume.target}" for volume in service.volumes]
-    mounts += [f"./{file.source}:{file.target}:ro" for file in service.files]
+    mounts += [f"{_on_node(file.source)}:{file.target}:ro" for file in service.files]
     mounts += [f"{path}:{path}:ro" for path in service.sockets]
     if mounts:
         found["volumes"] = mounts
@@ -79,6 +80,10 @@ def _service(topology: Topology, places: Places, node: Node, service: Service) -
     if service.nofile:
         found["ulimits"] = {"nofile": {"soft": service.nofile, "hard": service.nofile}}
     return found
+
+
+def _on_node(source: str) -> str:
+    return source if source.startswith("/") else f"./{source}"
 
 
 def _ports(topology: Topology, service: Service) -> list[str]:

@@ -89,7 +89,7 @@ Value = str | Url | Listen | Stored
 class ConfigFile:
     """A file of the node that a container reads.
 
-    source: file or folder relative to the node's /opt/odin. target: inside the container, read-only.
+    source: file or folder of the node, relative to /opt/odin or absolute. target: inside the container, read-only.
     made_by: the unit of the node that makes it at boot; empty where the payload brings it.
     """
 
@@ -126,10 +126,15 @@ class HealthCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """An image built on the node. context: folder below /opt/odin that holds the Dockerfile and the source."""
+    """An image built on the node, once.
+
+    context: folder below /opt/odin that holds the Dockerfile and the source. parts: what of the source
+    the service needs, beside the Dockerfile and the lock file; everything if empty.
+    """
 
     context: str
     tag: str
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

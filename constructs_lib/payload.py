@@ -45,8 +45,8 @@ def files(topology: Topology, node: Node, repository: Path = REPOSITORY) -> tupl
     faults: list[Fault] = []
     for tree in node.trees:
         found += _tree(topology, node, repository / "cloud-init" / tree, faults)
-    for context in sorted({s.image.context for s in node.services if isinstance(s.image, Build)}):
-        found.append(NodeFile(f"{ROOT}/{context}{ARCHIVE}", source_archive.archive(repository / context)))
+    for context, parts in _builds(node).items():
+        found.append(NodeFile(f"{ROOT}/{context}{ARCHIVE}", source_archive.archive(repository / context, parts)))
     faults += _missing(node, found)
     if faults:
         raise FaultsError(f"payload of {node.name}", faults)
@@ -119,6 +119,7 @@ def _environment(topology: Topology, node: Node) -> jinja2.Environment:
         nodes=topology.nodes,
         shipping=_shipping(topology, node),
         made=[file.source for service in node.services for file in service.files if file.made_by],
+        built=sorted({s.image.tag for s in node.services if isinstance(s.image, Build)}),
     )
     return environment
 
@@ -133,6 +134,16 @@ def _shipping(topology: Topology, node: Node) -> list[dict[str, object]]:
             name = container_name(topology, topology.services[flow.source])
             found.append({"container": name, "host": host, "port": number})
     return found
+
+
+def _builds(node: Node) -> dict[str, tuple[str, ...]]:
+    """context -> the parts that the node's services need of it together; empty: everything."""
+    found: dict[str, tuple[str, ...]] = {}
+    for image in (service.image for service in node.services):
+        if isinstance(image, Build):
+            known = found.get(image.context, image.parts)
+            found[image.context] = tuple(sorted({*known, *image.parts})) if known and image.parts else ()
+    return dict(sorted(found.items()))
 
 
 def _state(node: Node) -> Iterator[NodeFile]:
@@ -151,7 +162,7 @@ def _missing(node: Node, found: list[NodeFile]) -> Iterator[Fault]:
     paths = {file.path for file in found}
     for service in node.services:
         for file in service.files:
-            path = f"{ROOT}/{file.source}"
+            path = file.source if file.source.startswith("/") else f"{ROOT}/{file.source}"
             if file.made_by or path in paths or any(known.startswith(f"{path}/") for known in paths):
                 continue
             what = f"it mounts {path}, which nothing writes"

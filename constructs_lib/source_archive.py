@@ -16,23 +16,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # What a build on the node needs of a source folder; caches and editors leave other things there.
-SUFFIXES = {".py", ".txt", ".html"}
-NAMES = {"Dockerfile", ".dockerignore"}
+SUFFIXES = {".py", ".html"}
+# What the image is built from, whatever part of the source goes in.
+RECIPE = {"Dockerfile", ".dockerignore", "requirements.txt"}
 
 
-def members(folder: Path) -> Iterator[Path]:
-    """The files of `folder` that travel, sorted."""
+def members(folder: Path, parts: tuple[str, ...] = ()) -> Iterator[Path]:
+    """The files of `folder` that travel, sorted; of `parts` of it, where some are named."""
     for path in sorted(folder.rglob("*")):
-        wanted = path.suffix in SUFFIXES or path.name in NAMES
-        if wanted and path.is_file() and "__pycache__" not in path.parts:
+        inside = path.relative_to(folder).parts
+        recipe = len(inside) == 1 and path.name in RECIPE
+        wanted = path.suffix in SUFFIXES and (not parts or inside[0] in parts)
+        if (recipe or wanted) and path.is_file() and "__pycache__" not in inside:
             yield path
 
 
-def archive(folder: Path) -> bytes:
+def archive(folder: Path, parts: tuple[str, ...] = ()) -> bytes:
     """A .tar.bz2 that unpacks to a folder of the same name."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path in members(folder):
+        for path in members(folder, parts):
             content = path.read_bytes()
             info = tarfile.TarInfo(f"{folder.name}/{path.relative_to(folder)}")
             info.size, info.mode = len(content), 0o644

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from constructs_lib.endpoints import dns_name
 from stacks.odin_stack import OdinStack
+from stacks.topology import GRAFANA_PASSWORD
 
 if TYPE_CHECKING:
     from constructs import Construct
@@ -44,6 +45,6 @@ class BackendStack(OdinStack):
         self.output(
             "grafana_password",
             f"gcloud compute ssh {node.name} --project={settings.project} --zone={node.zone}"
-            " --tunnel-through-iap --command='sudo cat /opt/odin/secrets/grafana_admin_password'",
+            f" --tunnel-through-iap --command='sudo cat {GRAFANA_PASSWORD}'",
             "prints the password of Grafana's user admin, which was made on the node",
         )

@@ -34,6 +34,7 @@ MIB = 1024 * 1024
 IAP_RANGE = "35.235.240.0/20"
 # Over how many seconds clients are told to come back, so that they do not all come at once.
 GRACE_S = 15
+GRAFANA_PASSWORD = "/var/lib/odin/secrets/grafana_admin_password"  # noqa: S105 - where it is, not what
 WGET = ("wget", "-q", "--spider")
 PYTHON_GET = ("python", "-m", "wsgo.healthcheck")
 
@@ -201,7 +202,12 @@ def backend_services(settings: Settings) -> tuple[Service, ...]:
         ),
         Service(
             name="publisher",
-            image=Build(context="wsgo", tag="odin/ws-go"),
+            # A change of the server alone leaves this machine alone.
+            image=Build(
+                context="wsgo",
+                tag="odin/publisher",
+                parts=("__init__.py", "healthcheck.py", "logs.py", "publisher"),
+            ),
             cpus=limits.publisher.cpus,
             memory_mib=limits.publisher.memory_mib,
             tag="backend",
@@ -256,7 +262,8 @@ def backend_services(settings: Settings) -> tuple[Service, ...]:
             files=(
                 ConfigFile(source="grafana/provisioning", target="/etc/grafana/provisioning"),
                 ConfigFile(
-                    source="secrets/grafana_admin_password",
+                    # Beside Grafana's database, which remembers the password that it was made with.
+                    source=GRAFANA_PASSWORD,
                     target="/run/secrets/grafana_admin_password",
                     made_by="odin-secrets",
                 ),
@@ -292,7 +299,8 @@ def backend_services(settings: Settings) -> tuple[Service, ...]:
             command=("-config.file=/etc/promtail/promtail-config.yml",),
             files=(ConfigFile(source="promtail/promtail-config.yml", target="/etc/promtail/promtail-config.yml"),),
             volumes=(Volume(name="promtail_data", target="/var/lib/promtail"),),
-            sockets=("/var/lib/docker/containers", "/var/run/docker.sock"),
+            # It reads the containers' logs through the engine, not from its files.
+            sockets=("/var/run/docker.sock",),
             # The image has no program that could ask; the checklist does, through Prometheus.
             health=HealthCheck(port="http", path="/ready"),
             depends_on=("loki",),

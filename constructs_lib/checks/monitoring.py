@@ -18,7 +18,7 @@ _NEEDS = {
     Kind.LOGS: (frozenset({Speaks.SYSLOG, Speaks.LOKI}), "syslog or Loki's push API"),
 }
 _SPEECH = {Speaks.NATS_MONITOR: "NATS monitoring (JSON)"}
-_CONTAINER_LOGS = "/var/lib/docker/containers"
+_CONTAINER_LOGS = "/var/run/docker.sock"
 
 
 def formats(topology: Topology) -> Iterator[Fault]:

@@ -12,7 +12,7 @@ LOKI = service("loki", Port(name="api", number=3100, speaks=(Speaks.LOKI,)))
 COLLECTOR = service(
     "collector",
     Port(name="syslog", number=1514, speaks=(Speaks.SYSLOG,)),
-    sockets=("/var/lib/docker/containers",),
+    sockets=("/var/run/docker.sock",),
 )
 BOARD = service("board")
 APP = service("app", Port(name="metrics", number=9000, speaks=(Speaks.METRICS,)))

@@ -8,10 +8,12 @@ import pytest
 
 from constructs_lib.compose import compose
 from constructs_lib.model import Flow, Node, Port, Service, Speaks, Topology
+from constructs_lib.payload import files
 from stacks.settings import Settings
 from stacks.topology import declare
 
 TOPOLOGY = declare(Settings())
+UNIT = "/etc/systemd/system/odin.service"
 
 
 def services(node: str) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def test_every_service_runs_on_its_node_and_nowhere_else() -> None:
     ("service", "cpus", "memory", "image"),
     [
         ("nats", "0.5", "256M", "nats:2.12-alpine"),
-        ("publisher", "0.2", "128M", "odin/ws-go:local"),
+        ("publisher", "0.2", "128M", "odin/publisher:local"),
         ("prometheus", "0.3", "256M", "prom/prometheus:v3.6.0"),
         ("grafana", "0.2", "512M", "grafana/grafana:12.2.0"),
         ("loki", "0.2", "256M", "grafana/loki:3.3.2"),
@@ -67,6 +69,16 @@ def test_the_server_is_on_the_hosts_network_and_finds_nats_by_its_zonal_name() -
     limit = int(server["deploy"]["resources"]["limits"]["memory"].removesuffix("M")) * 1024 * 1024
     assert int(server["environment"]["WS_MEMORY_LIMIT"]) < limit, "the guard acts before the kernel does"
     assert server["ulimits"]["nofile"] == {"soft": 200_000, "hard": 200_000}
+
+
+def test_an_image_that_is_built_here_is_never_asked_for_elsewhere() -> None:
+    for node, service in (("odin-backend", "publisher"), ("odin-ws-go", "ws-go")):
+        assert services(node)[service]["pull_policy"] == "never"
+        unit = {file.path: file.content for file in files(TOPOLOGY, TOPOLOGY.node(node))}[UNIT]
+        assert isinstance(unit, str)
+        image = services(node)[service]["image"]
+        assert f"docker image inspect {image} " in unit
+        assert unit.index("docker compose build") < unit.index("docker compose up")
 
 
 def test_neighbours_find_each_other_by_service_name() -> None:

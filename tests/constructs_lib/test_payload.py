@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -65,6 +67,14 @@ def test_the_backend_gets_every_file_that_its_containers_mount() -> None:
     assert "/var/lib/odin/grafana_data 0750 472 472" in found["/etc/tmpfiles.d/odin.conf"]
 
 
+def test_grafanas_password_is_kept_where_its_database_is() -> None:
+    found = contents("odin-backend")
+    compose = yaml.safe_load(found["/opt/odin/compose.yml"])["services"]["grafana"]
+    password = "/var/lib/odin/secrets/grafana_admin_password"
+    assert f"{password}:/run/secrets/grafana_admin_password:ro" in compose["volumes"]
+    assert password in found["/usr/local/sbin/odin-secrets"]
+
+
 def test_the_servers_node_sends_its_logs_to_the_receiver() -> None:
     text = contents("odin-ws-go")["/etc/rsyslog.d/60-odin.conf"]
     assert '$programname == "odin-ws-go"' in text
@@ -75,7 +85,8 @@ def test_the_servers_node_sends_its_logs_to_the_receiver() -> None:
 def test_the_servers_source_and_locked_packages_travel_along(node: str) -> None:
     found = contents(node)
     source = payload.REPOSITORY / "wsgo"
-    for path in source.rglob("*.py"):
+    part = source / "publisher" if node == "odin-backend" else source
+    for path in part.rglob("*.py"):
         assert found[f"/opt/odin/wsgo/{path.relative_to(source)}"] == path.read_text()
     assert "--hash=sha256:" in found["/opt/odin/wsgo/requirements.txt"]
     dockerfile = found["/opt/odin/wsgo/Dockerfile"]
@@ -93,6 +104,25 @@ def test_an_archive_depends_on_the_files_alone(repository: Path) -> None:
     assert archive(repository / "wsgo") == before
     (repository / "wsgo" / "healthcheck.py").write_text("changed")
     assert archive(repository / "wsgo") != before
+
+
+def test_a_change_of_the_server_alone_leaves_the_backend_alone(repository: Path) -> None:
+    before = contents("odin-backend", repository=repository)
+    for name in ("hub.py", "live.html"):
+        (repository / "wsgo" / name).write_text("changed")
+    assert contents("odin-backend", repository=repository) == before
+    (repository / "wsgo" / "logs.py").write_text("changed")
+    assert contents("odin-backend", repository=repository) != before
+
+
+def test_the_publisher_runs_with_the_part_of_the_source_that_it_gets(tmp_path: Path) -> None:
+    for path, text in contents("odin-backend").items():
+        if path.startswith("/opt/odin/wsgo/"):
+            copy = tmp_path / path.removeprefix("/opt/odin/")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(text)
+    program = f"import wsgo.publisher.__main__ as m, wsgo.healthcheck; assert m.__file__.startswith({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=60)
 
 
 def test_scripts_can_be_run() -> None:
@@ -141,9 +171,14 @@ def test_the_same_declaration_gives_the_same_bytes() -> None:
         assert cloud_config.user_data(TOPOLOGY, node) == cloud_config.user_data(again, again.node(node.name))
 
 
-def test_the_state_disk_is_formatted_once_and_mounted_by_label() -> None:
+def test_the_state_disk_is_formatted_once_and_mounted_by_its_device() -> None:
     document = yaml.safe_load(cloud_config.user_data(TOPOLOGY, TOPOLOGY.node("odin-backend")))
     assert document["fs_setup"][0]["overwrite"] is False
-    assert document["mounts"][0][:2] == ["LABEL=odin-state", "/var/lib/odin"]
+    device, point = document["mounts"][0][:2]
+    # cloud-init takes a device by its path, and drops one by its label without a word.
+    assert device == document["fs_setup"][0]["device"] == "/dev/disk/by-id/google-odin-state"
+    assert point == "/var/lib/odin"
+    unit = contents("odin-backend")["/etc/systemd/system/odin.service"]
+    assert "mountpoint --quiet /var/lib/odin" in unit, "a node without its disk must not start"
     other = yaml.safe_load(cloud_config.user_data(TOPOLOGY, TOPOLOGY.node("odin-ws-go")))
     assert "fs_setup" not in other
