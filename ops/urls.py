@@ -47,7 +47,7 @@ def _of(places: Places, service: Service) -> Iterator[tuple[str, str]]:
         if _is_publisher(service) and Speaks.HTTP in port.speaks:
             yield "what it did", f"http://{base}/stats"
             order = '{"action":"configure","messagesPerSecond":200}'
-            yield "faster", f"curl -d '{order}' http://{base}/control"
+            yield "faster", f"curl --json '{order}' http://{base}/control"
 
 
 def _heard(port: Port, base: str) -> Iterator[tuple[str, str]]:

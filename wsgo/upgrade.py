@@ -18,6 +18,8 @@ from wsgo import handshake
 from wsgo.connection import Connection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from uvicorn import Config
     from uvicorn.server import ServerState
 
@@ -31,6 +33,7 @@ class Doorway(asyncio.Protocol):
     """Reads one request head with httptools, then hands the socket on. uvicorn makes one per socket."""
 
     context: Context
+    connection_class: type[Connection] = Connection
 
     def __init__(
         self,
@@ -106,7 +109,7 @@ class Doorway(asyncio.Protocol):
             transport.write(error.response)
             transport.close()
             return
-        connection = Connection(context, transport, address)
+        connection = self.connection_class(context, transport, address)
         transport.set_protocol(connection)
         transport.write(answer)
         connection.open(channels)
@@ -115,19 +118,40 @@ class Doorway(asyncio.Protocol):
 
     def _hand_over(self) -> None:
         self._leave()
-        config, server_state, app_state, loop = self._uvicorn
-        http = HttpToolsProtocol(config, server_state, app_state, loop)
+        http = _Http(*self._uvicorn)
+        http.doorway = type(self)
         self.transport.set_protocol(http)
         http.connection_made(self.transport)
         http.data_received(self._received)
 
 
-def _asks_for_websocket(headers: list[tuple[bytes, bytes]]) -> bool:
+class _Http(HttpToolsProtocol):
+    """uvicorn's, but for an upgrade on a connection that was kept alive: proxies do that, and it goes
+    through a doorway too."""
+
+    doorway: type[Doorway]
+
+    def _should_upgrade(self) -> bool:
+        return _asks_for_websocket(self.scope["headers"])
+
+    def handle_websocket_upgrade(self) -> None:
+        self.connections.discard(self)
+        head = [self.scope["method"].encode(), b" ", self.url, b" HTTP/1.1\r\n"]
+        for name, value in self.scope["headers"]:
+            head += [name, b": ", value, b"\r\n"]
+        doorway = self.doorway(self.config, self.server_state, self.app_state, self.loop)
+        transport = self.transport
+        transport.set_protocol(doorway)
+        doorway.connection_made(transport)
+        doorway.data_received(b"".join([*head, b"\r\n"]))
+
+
+def _asks_for_websocket(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Both headers are lists, and a list may stand on several lines (RFC 9110, section 5.3)."""
     return b"websocket" in _tokens(headers, b"upgrade") and b"upgrade" in _tokens(headers, b"connection")
 
 
-def _tokens(headers: list[tuple[bytes, bytes]], wanted: bytes) -> set[bytes]:
+def _tokens(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> set[bytes]:
     return {token.strip() for name, value in headers if name == wanted for token in value.lower().split(b",")}
 
 

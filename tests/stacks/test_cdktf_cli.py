@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
 
 def cdktf(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = ROOT / "node_modules" / ".bin" / "cdktf"
+    command = ROOT / ".venv" / "bin" / "cdktf"
     assert command.exists(), "make setup installs it"
     # CHECKPOINT_DISABLE: it would ask HashiCorp for news.
     clean = {key: value for key, value in os.environ.items() if not key.startswith("ODIN_")}
     return subprocess.run(
         [str(command), *arguments],
         cwd=ROOT,
-        env={**clean, "CI": "1", "CHECKPOINT_DISABLE": "1", "FORCE_COLOR": "0", **environment},
+        # No Node on the PATH: the command brings its own.
+        env={**clean, "PATH": "/nowhere", "CI": "1", "CHECKPOINT_DISABLE": "1", "FORCE_COLOR": "0", **environment},
         capture_output=True,
         text=True,
         timeout=100,

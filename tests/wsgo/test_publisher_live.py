@@ -56,10 +56,17 @@ class Running:
     def published(self) -> int:
         return int(self.stats()["stats"]["messagesPublished"])
 
-    def post(self, body: str | dict[str, Any], path: str = "/control", method: str = "POST") -> tuple[int, Any]:
+    def post(
+        self,
+        body: str | dict[str, Any],
+        path: str = "/control",
+        method: str = "POST",
+        content_type: str = "application/json",
+    ) -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            connection.request(method, path, body if isinstance(body, str) else json.dumps(body))
+            text = body if isinstance(body, str) else json.dumps(body)
+            connection.request(method, path, text, {"Content-Type": content_type})
             response = connection.getresponse()
             return response.status, json.loads(response.read())
         finally:
@@ -373,6 +380,10 @@ def test_wrong_requests_are_answered_in_json(alone: Running) -> None:
         assert (status, answer["success"]) == (405, False)
         assert "POST /control" in answer["faults"][0]
     assert alone.post('{"action":"' + "x" * 70_000 + '"}')[0] == 413
+    # What a page of another origin can send without asking.
+    status, answer = alone.post({"action": "stop"}, content_type="text/plain")
+    assert (status, answer["success"]) == (415, False)
+    assert "application/json" in answer["error"]
 
 
 def test_start_without_nats_says_so(alone: Running) -> None:

@@ -41,6 +41,7 @@ def make_app(publisher: Publisher, registry: CollectorRegistry) -> Starlette:
 
     async def command(request: Request) -> Response:
         try:
+            _insist_on_json(request)
             return _json(await control.carry_out(control.parse(await _body(request)), publisher))
         except control.CommandError as refused:
             return _refusal(refused.status, str(refused), refused.faults)
@@ -56,6 +57,12 @@ def make_app(publisher: Publisher, registry: CollectorRegistry) -> Starlette:
         # Pages of other origins may read, as with the original; they may not control.
         middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET"])],
     )
+
+
+def _insist_on_json(request: Request) -> None:
+    """A page of another origin can send text/plain without asking anybody; JSON it cannot."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, "the body is JSON and says so: Content-Type: application/json")
 
 
 async def _body(request: Request) -> bytes:
