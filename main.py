@@ -11,7 +11,7 @@ from stacks.topology import declare
 
 
 def main() -> int:
-    """0, or 1 after one message that names everything that is wrong."""
+    """0, or 2 after one message that names everything that is wrong."""
     try:
         settings = load()
         topology = checks.verify(declare(settings))
@@ -21,7 +21,7 @@ def main() -> int:
         build(settings, topology).synth()
     except FaultsError as error:
         print(error, file=sys.stderr)
-        return 1
+        return 2
     return 0
 
 

@@ -31,13 +31,19 @@ if TYPE_CHECKING:
     from stacks.settings import Settings
 
 BAR = 28
+REASONS_FIT = 110  # columns from which on the reasons have room beside the rules
 FRAME_BYTES = 300  # the publisher's trade event in its envelope
 EVERYONE = "0.0.0.0/0"
 
 
-def review(settings: Settings, topology: Topology) -> RenderableType:
-    """The whole review as one rich renderable."""
-    parts = (_created(topology), _reachable(topology), _budgets(topology), _costs(settings, topology))
+def review(settings: Settings, topology: Topology, width: int) -> RenderableType:
+    """The whole review as one rich renderable, for a console of `width` columns."""
+    parts = (
+        _created(topology),
+        _reachable(topology, reasons=width >= REASONS_FIT),
+        _budgets(topology),
+        _costs(settings, topology),
+    )
     return Group(*(line for part in parts for line in (part, "")), *_warnings(settings, topology))
 
 
@@ -50,20 +56,23 @@ def _created(topology: Topology) -> Table:
     return table
 
 
-def _reachable(topology: Topology) -> Table:
+def _reachable(topology: Topology, *, reasons: bool) -> Table:
     """Rule by rule, then what only the node itself (and so a tunnel into it) reaches."""
-    table = _table("Opens", "port", "of", "to", "by rule", "because")
+    table = _table("Opens", "port", "of", "to", "by rule", *(["because"] if reasons else []))
+    table.columns[3].no_wrap = True
     for rule in rules(topology):
         if rule.deny:
-            table.add_row("[green]the rest[/]", " ".join(rule.target_tags), "[green]nobody[/]", rule.name, rule.why)
+            rest = ("[green]the rest[/]", " ".join(rule.target_tags), "[green]nobody[/]", rule.name, rule.why)
+            table.add_row(*rest[: len(table.columns)])
             continue
         ports = " ".join(f"{number}/{transport}" for transport, number in rule.allows)
         style = "bold yellow" if EVERYONE in rule.source_ranges else ""
-        table.add_row(Text(ports, style), _targets(topology, rule), Text(_sources(rule), style), rule.name, rule.why)
+        row = (Text(ports, style), _targets(topology, rule), Text(_sources(rule), style), rule.name, rule.why)
+        table.add_row(*row[: len(table.columns)])
     for entry in publishes(topology):
         if entry.address == LOOPBACK:
-            who = "[dim]the node itself; operators by tunnel[/]"
-            table.add_row(f"{entry.host_port}/{entry.transport}", f"{entry.node} ({entry.service})", who, "", "")
+            who = "[dim]operators, by tunnel[/]"
+            table.add_row(f"{entry.host_port}/{entry.transport}", f"{entry.node} ({entry.service})", who)
     return table
 
 
@@ -78,6 +87,7 @@ def _targets(topology: Topology, rule: Rule) -> str:
 
 def _budgets(topology: Topology) -> Table:
     table = _table("Uses", "node", "", "limits", "of")
+    table.columns[1].no_wrap = True
     for node in topology.nodes:
         found = budget(node)
         cores, memory = found.machine.vcpus, found.machine.memory_mib
@@ -117,7 +127,7 @@ def _costs(settings: Settings, topology: Topology) -> Group:
     table.add_row("[bold]in all", f"one machine before: {was:.2f}, so {now - was:+.2f}", f"[bold]{now:.2f}", "")
     clients, rate, size = settings.max_connections, settings.publish_rate, FRAME_BYTES
     gib = cost.egress_gib(clients, rate, size)
-    what = f"{gib:,.0f} GiB, if {clients:,} clients receive {rate} messages/s of {size} bytes all month"
+    what = f"{gib:,.0f} GiB, if {clients:,} clients receive {rate} messages/s of {size} + 40 bytes all month"
     table.add_row("and egress", what, f"{cost.egress_usd(gib):,.0f}", f"[dim]({len(sources)})[/]")
     table.columns[2].justify = "right"
     notes = "\n".join(f"({number}) {source}" for number, source in enumerate(sources, 1))
@@ -164,4 +174,5 @@ def command() -> None:
     except FaultsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
-    output.console().print(review(settings, topology))
+    console = output.console()
+    console.print(review(settings, topology, console.width))

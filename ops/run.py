@@ -108,7 +108,7 @@ class Run:
         here = self._plan()
         with self._interrupts.held():
             self._synthesis = Synthesis(self._processes, self._logs / "synthesis.log")
-        self._console.print(review(self._settings, self._topology))
+        self._console.print(review(self._settings, self._topology, self._console.width))
         self._show_plan(here)
         try:
             for service in here.present:

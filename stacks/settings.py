@@ -5,12 +5,12 @@ Defaults are the original plan's values. A nested setting is ODIN_IMAGES__NATS i
 
 from __future__ import annotations
 
-import re
-from ipaddress import ip_network
+import difflib
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,37 +19,15 @@ from pydantic_settings import (
 )
 
 from constructs_lib.faults import Fault, FaultsError
-from constructs_lib.machines import MACHINE_TYPES
+from stacks.values import BootImage, Cidrs, Image, LogLevel, MachineType, Network, Project, Region, Tokens, Zone
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic_core import ErrorDetails
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACEHOLDER_PROJECT = "odin-ws"
-
-
-def _cidr(value: str) -> str:
-    ip_network(value)
-    return value
-
-
-def _machine(value: str) -> str:
-    if value not in MACHINE_TYPES:
-        raise ValueError(f"unknown machine type; known are {', '.join(MACHINE_TYPES)}")
-    return value
-
-
-def _image(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9./_-]+(:[\w.-]+)?(@sha256:[0-9a-f]{64})?", value) or ":" not in value:
-        raise ValueError("an image is written as name:tag or name@sha256:digest; a version must be named")
-    if value.endswith(":latest"):
-        raise ValueError("latest is not a version: what runs would change without a deployment")
-    return value
-
-
-Cidr = Annotated[str, AfterValidator(_cidr)]
-MachineType = Annotated[str, AfterValidator(_machine)]
-Image = Annotated[str, AfterValidator(_image)]
 
 
 class _Section(BaseModel):
@@ -100,19 +78,14 @@ class Settings(BaseSettings):
     )
     toml: ClassVar[Path] = ROOT / "odin.toml"
 
-    project: str = Field(
-        PLACEHOLDER_PROJECT,
-        pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$",
-        description="Google Cloud project that everything is created in",
-    )
-    region: str = Field("us-central1", pattern=r"^[a-z]+-[a-z]+\d+$", description="region")
-    zone: str = Field("us-central1-a", pattern=r"^[a-z]+-[a-z]+\d+-[a-z]$", description="zone, inside the region")
-    network: str = Field("default", pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$", description="VPC network")
+    project: Project = Field(PLACEHOLDER_PROJECT, description="Google Cloud project that everything is created in")
+    region: Region = Field("us-central1", description="region")
+    zone: Zone = Field("us-central1-a", description="zone, inside the region")
+    network: Network = Field("default", description="VPC network")
     backend_machine_type: MachineType = Field("e2-small", description="machine of odin-backend")
     wsgo_machine_type: MachineType = Field("e2-small", description="machine of odin-ws-go")
-    boot_image: str = Field(
+    boot_image: BootImage = Field(
         "ubuntu-os-cloud/ubuntu-2404-lts-amd64",
-        pattern=r"^[\w.:-]+/[\w.-]+$",
         description="boot image, project/family; it must have cloud-init (Google's Debian images have none)",
     )
     backend_disk_gb: int = Field(10, ge=10, le=65536, description="boot disk of odin-backend, GB")
@@ -123,10 +96,8 @@ class Settings(BaseSettings):
         description="disk that keeps what odin-backend's services have stored when the machine is replaced, GB",
     )
     wsgo_disk_gb: int = Field(10, ge=10, le=65536, description="boot disk of odin-ws-go, GB")
-    websocket_cidrs: tuple[Cidr, ...] = Field(("0.0.0.0/0",), description="who may open a WebSocket on port 3004")
-    grafana_cidrs: tuple[Cidr, ...] = Field(
-        (), description="who may open Grafana on port 3010 without a tunnel; empty: nobody"
-    )
+    websocket_cidrs: Cidrs = Field(("0.0.0.0/0",), description="who may open a WebSocket on port 3004")
+    grafana_cidrs: Cidrs = Field((), description="who may open Grafana on port 3010 without a tunnel; empty: nobody")
     max_connections: int = Field(10_000, ge=1, le=1_000_000, description="WebSocket connections that ws-go accepts")
     cpu_reject_threshold: float = Field(
         75.0, gt=0, le=100, description="percent of ws-go's CPU limit above which it refuses new clients"
@@ -134,12 +105,8 @@ class Settings(BaseSettings):
     cpu_pause_threshold: float = Field(
         80.0, gt=0, le=100, description="percent of ws-go's CPU limit above which it pauses its feed"
     )
-    log_level: str = Field(
-        "info",
-        pattern=r"^(debug|info|warn|error)$",
-        description="log level of ws-go and publisher: debug, info, warn or error",
-    )
-    tokens: tuple[str, ...] = Field(
+    log_level: LogLevel = Field("info", description="log level of ws-go and publisher: debug, info, warn or error")
+    tokens: Tokens = Field(
         ("BTC", "ETH", "ODIN", "SOL", "DOGE", "USDT", "BNB", "XRP", "ADA", "MATIC"),
         min_length=1,
         description="symbols that the publisher simulates",
@@ -177,12 +144,26 @@ def load(toml: Path | None = None) -> Settings:
     class _Loaded(Settings):
         toml: ClassVar[Path] = source
 
+    faults = list(_unknown_variables())
     try:
-        return _Loaded()
+        found = _Loaded()
     except ValidationError as error:
-        raise FaultsError(f"settings ({source.name} and ODIN_*)", map(_fault, error.errors())) from None
+        faults += map(_fault, error.errors())
     except ValueError as error:  # not TOML at all
-        raise FaultsError("settings", [Fault("toml", source.name, str(error), "Mend the file")]) from None
+        faults.append(Fault("toml", source.name, str(error), "Mend the file"))
+    if faults:
+        raise FaultsError(f"settings ({source.name} and ODIN_*)", faults)
+    return found
+
+
+def _unknown_variables() -> Iterator[Fault]:
+    """ODIN_PROJCT would otherwise be no setting and no fault."""
+    known = [f"ODIN_{name}".upper() for name in Settings.model_fields]
+    for variable in sorted(os.environ):
+        if variable.startswith("ODIN_") and variable.partition("__")[0] not in known:
+            near = difflib.get_close_matches(variable, known, 1)
+            fix = f"Did you mean {near[0]}?" if near else "README lists them"
+            yield Fault("setting", variable, "there is no such setting", fix)
 
 
 def _fault(error: ErrorDetails) -> Fault:
@@ -193,4 +174,4 @@ def _fault(error: ErrorDetails) -> Fault:
         return Fault("setting", key, "there is no such setting", "README lists them")
     given = f" (given {error['input']!r})" if error["loc"] else ""
     fix = f"Set {key} in odin.toml or {variable}" if key else "Change one of them"
-    return Fault("setting", key or "settings", f"{str(error['msg']).removeprefix('Value error, ')}{given}", fix)
+    return Fault("setting", key or "together", f"{str(error['msg']).removeprefix('Value error, ')}{given}", fix)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 LIVE_PAGE = Path(__file__).with_name("live.html")
 
 
-def _json(body: object, status: int = 200) -> Response:
+def _json(body: object, status: int = 200, more: dict[str, str] | None = None) -> Response:
     # Dashboards on other origins read /health; there is nothing in it that needs credentials.
-    headers = {"Cache-Control": "no-store", "Access-Control-Allow-Origin": "*"}
+    headers = {"Cache-Control": "no-store", "Access-Control-Allow-Origin": "*", **(more or {})}
     return Response(orjson.dumps(body), status, headers, "application/json")
 
 
@@ -58,6 +58,16 @@ def _health_routes(context: Context) -> list[Route]:
     return [Route("/health", get_health), Route("/live", get_live), Route("/ready", get_ready)]
 
 
+def _websocket_route() -> Route:
+    """`/ws` without an upgrade: the path is right, the request is not."""
+
+    async def get_websocket(request: Request) -> Response:
+        message = "this is a WebSocket: connect to it with ws:// or wss://"
+        return _json({"error": "upgrade_required", "message": message}, 426, {"Upgrade": "websocket"})
+
+    return Route("/ws", get_websocket)
+
+
 def _metrics_route(context: Context) -> Route:
     async def get_metrics(request: Request) -> Response:
         body, content_type = metrics.render(context.all_metrics(), request.headers.get("accept", ""))
@@ -83,7 +93,7 @@ def _live_route(path: Path) -> Route:
 
 def public(context: Context) -> Starlette:
     """What WS_ADDR serves beside /ws."""
-    routes = _health_routes(context)
+    routes = [*_health_routes(context), _websocket_route()]
     if not context.settings.internal_addr:
         routes.append(_metrics_route(context))
     if context.settings.live_page and LIVE_PAGE.exists():

@@ -91,7 +91,7 @@ def test_every_fault_is_named_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
     [
         ({"ODIN_ZONE": "europe-west1-b"}, "not in region"),
         ({"ODIN_CPU_PAUSE_THRESHOLD": "50"}, "below cpu_reject_threshold"),
-        ({"ODIN_IMAGES__LOKI": "grafana/loki"}, "a version must be named"),
+        ({"ODIN_IMAGES__LOKI": "grafana/loki"}, "with its version"),
     ],
 )
 def test_settings_that_disagree(
@@ -101,6 +101,30 @@ def test_settings_that_disagree(
         monkeypatch.setenv(name, value)
     with pytest.raises(FaultsError, match=expected):
         load(tmp_path / "absent.toml")
+
+
+def test_lists_in_the_environment_are_words_or_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ODIN_TOKENS", "BTC, ETH")
+    monkeypatch.setenv("ODIN_GRAFANA_CIDRS", '["203.0.113.0/24", "198.51.100.7/32"]')
+    settings = load(tmp_path / "absent.toml")
+    assert settings.tokens == ("BTC", "ETH")
+    assert settings.grafana_cidrs == ("203.0.113.0/24", "198.51.100.7/32")
+
+
+@pytest.mark.parametrize("tokens", ["a.b", "BTC,BTC", "x" * 33])
+def test_a_symbol_is_what_the_publisher_takes(tokens: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ODIN_TOKENS", tokens)
+    with pytest.raises(FaultsError, match="tokens"):
+        load(tmp_path / "absent.toml")
+
+
+def test_a_variable_that_is_no_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ODIN_PROJCT", "my-project")
+    monkeypatch.setenv("ODIN_ZONE", "nowhere")
+    with pytest.raises(FaultsError) as caught:
+        load(tmp_path / "absent.toml")
+    assert {fault.where for fault in caught.value.faults} == {"ODIN_PROJCT", "zone"}
+    assert "Did you mean ODIN_PROJECT?" in str(caught.value)
 
 
 def test_a_file_that_is_not_toml(tmp_path: Path) -> None:

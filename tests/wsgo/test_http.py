@@ -173,3 +173,9 @@ def test_every_log_line_is_one_json_event(pair: Pair) -> None:
     assert {"starting", "listening", "feed_up"} <= {line["event"] for line in lines}
     for line in lines:
         assert list(line)[:4] == ["ts", "level", "event", "message"]
+
+
+def test_the_websockets_path_says_what_it_is_for(pair: Pair) -> None:
+    status, body = pair.wsgo.get("/ws")
+    assert status == 426
+    assert json.loads(body)["error"] == "upgrade_required"

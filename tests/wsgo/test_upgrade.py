@@ -63,4 +63,4 @@ def test_both_headers_are_lists(server: WsgoServer, headers: bytes) -> None:
 def test_another_protocol_is_not_a_websocket(server: WsgoServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         request = b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
-        assert b" 404 " in answer(connection, request)
+        assert b" 426 " in answer(connection, request)
