@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "stacks": {"stacks", "constructs_lib"},
     "wsgo": {"wsgo"},
     "ops": {"ops", "stacks", "constructs_lib", "wsgo"},
+    "bench": {"bench"},
     "main": {"stacks", "constructs_lib"},
 }
 # The files that may import cdktf: the constructs, the stacks and the app. A command that does not

@@ -1,0 +1,1 @@
+"""ws-go beside its peers, measured on one machine in one run."""
