@@ -41,10 +41,3 @@ def archive(folder: Path, parts: tuple[str, ...] = ()) -> bytes:
             info.size, info.mode = len(content), 0o644
             tar.addfile(info, io.BytesIO(content))
     return bz2.compress(raw.getvalue(), 9)
-
-
-def unpacked(data: bytes) -> dict[str, str]:
-    """path -> text of every member of an archive that `archive` made."""
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:bz2") as tar:
-        found = {member.name: tar.extractfile(member) for member in tar.getmembers()}
-        return {name: file.read().decode() for name, file in found.items() if file}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 _GUARD = Path(__file__).with_name("guard.py")
 _POLL_S = 0.02
@@ -110,17 +110,11 @@ class Processes:
         """Have the guard remove it, should this process be killed."""
         self._tell(f"remove {directory}")
 
-    def stop(self, hurry: Callable[[], bool] = lambda: False) -> Iterator[tuple[Child, bool]]:
-        """Stop everything, last started first; yields each child and whether it had to be killed.
-
-        hurry: asked all the time; once true, what is left is killed at once.
-        """
-        while self.children:
-            child = self.children[-1]
-            yield child, self.end(child, hurry)
-
     def end(self, child: Child, hurry: Callable[[], bool] = lambda: False) -> bool:
-        """Stop one child, its own children too; whether it had to be killed."""
+        """Stop one child, its own children too; whether it had to be killed.
+
+        hurry: asked all the time; once true, it is killed at once.
+        """
         pid = child.process.pid
         killed = False
         if not child.ended:

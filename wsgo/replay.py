@@ -52,11 +52,6 @@ class Replay:
             del self._items[: self._start]
             self._start = 0
 
-    @property
-    def oldest(self) -> int:
-        """Sequence of the oldest message held; 0 when none is."""
-        return self._items[self._start].seq if len(self) else 0
-
     def covers(self, since: int) -> bool:
         """True if nothing after `since` has been dropped."""
         return since >= self.floor

@@ -14,9 +14,10 @@ import yaml
 from constructs_lib import cloud_config, payload
 from constructs_lib.faults import FaultsError
 from constructs_lib.model import ConfigFile
-from constructs_lib.source_archive import archive, unpacked
+from constructs_lib.source_archive import archive
 from stacks.settings import Settings
 from stacks.topology import declare
+from tests.decoding import unpacked
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -37,8 +37,8 @@ while True:
 def processes() -> Iterator[Processes]:
     found = Processes()
     yield found
-    for _ in found.stop(lambda: True):
-        pass
+    while found.children:
+        found.end(found.children[-1], lambda: True)
     found.close()
 
 
@@ -66,12 +66,15 @@ def running(pid: int) -> bool:
         return False
 
 
-def test_the_last_started_is_stopped_first(tmp_path: Path, processes: Processes) -> None:
+def test_each_leaves_when_it_is_told_to_and_is_then_forgotten(tmp_path: Path, processes: Processes) -> None:
     for name in ("first", "second"):
         processes.start(command(tmp_path, name, CHILD.format("sys.exit(0)")))
         wait_until(lambda name=name: said(tmp_path, name, "ready"), 10, name)  # type: ignore[misc]
-    stopped = [(child.command.name, killed) for child, killed in processes.stop()]
-    assert stopped == [("second", False), ("first", False)]
+    for name in ("second", "first"):
+        child = processes.children[-1]
+        assert child.command.name == name
+        assert processes.end(child) is False
+    assert not processes.children
     left = {name: int((tmp_path / f"{name}.log").read_text().split()[2]) for name in ("first", "second")}
     assert left["second"] < left["first"]
 

@@ -11,8 +11,7 @@ import pytest
 import yaml
 
 from constructs_lib import yamltext
-from constructs_lib.source_archive import unpacked
-from constructs_lib.terraform_text import unescape
+from tests.decoding import unescape, unpacked
 from tests.snapshot import compare
 from tests.stacks.conftest import STACKS, instance
 

