@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# A shared machine stalls now and then: a slow example is no failure.
 # Machines that share their cores are slow now and then: time says nothing about an example. CI tries the
 # same examples each time; what explores, and may find something new, is a run by hand.
 hypothesis.settings.register_profile(

@@ -90,7 +90,9 @@ def not_ready(context: Context) -> str | None:
     if (overload := context.guard.overload()) is not None:
         return overload.description
     states = [figures["state"] for figures in context.everyone()]
-    # One worker that is being replaced does not make the server unready: its clients wait milliseconds.
-    if any(state["ready"] for state in states):
+    ready = [state["ready"] for state in states]
+    # At start every worker must have read the stream: the kernel gives clients to any of them. Later, one
+    # that is being replaced does not make the server unready: its clients wait milliseconds.
+    if any(ready) if context.board.restarts else all(ready) and len(ready) == context.board.workers:
         return None
     return f"waiting for the stream {context.settings.stream}: {states[0]['nats']}"
