@@ -29,7 +29,7 @@ class RequestError(Exception):
 
 
 def execute(client: Connection, payload: bytes) -> None:
-    """Carry out one request and answer it; raises UnicodeDecodeError if it is not UTF-8."""
+    """Carry out one request and answer it; `payload` is UTF-8."""
     try:
         _dispatch(client, payload)
     except RequestError as error:
@@ -40,7 +40,6 @@ def _dispatch(client: Connection, payload: bytes) -> None:
     try:
         request = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        payload.decode()
         raise RequestError(ErrorCode.INVALID_JSON, f"not JSON: {error}") from None
     if not isinstance(request, dict):
         raise RequestError(ErrorCode.INVALID_REQUEST, 'a request is an object: {"type": .., "data": {..}}')

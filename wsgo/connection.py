@@ -18,6 +18,7 @@ from wsgo.liveness import CLOSE_SECONDS
 if TYPE_CHECKING:
     from wsgo.cohorts import Cohort
     from wsgo.context import Context
+    from wsgo.frames import FrameError
     from wsgo.hub import Catchup
     from wsgo.metrics import Metrics
 
@@ -97,20 +98,17 @@ class Connection(asyncio.Protocol):
             elif opcode == Opcode.BINARY:
                 self.binary_received(payload)
         if self.parser.error is not None and self.ended is None:
-            self.close(self.parser.error.code, self.parser.error.reason, "protocol_error")
+            self._fail(self.parser.error)
 
     def text_received(self, payload: bytes) -> None:
-        """One text message."""
+        """One text message; the parser has seen that it is UTF-8."""
         self.metrics.messages_received += 1
         if not self._within_rate():
             self.metrics.rate_limited += 1
             rate = self.context.settings.client_rate
             self.send_error(ErrorCode.RATE_LIMIT_EXCEEDED, f"Too many messages, please slow down (limit: {rate:g}/s)")
             return
-        try:
-            commands.execute(self, payload)
-        except UnicodeDecodeError:
-            self.close(CloseCode.INVALID_UTF8, "a text message is not UTF-8", "protocol_error")
+        commands.execute(self, payload)
 
     def binary_received(self, payload: bytes) -> None:
         """One binary message."""
@@ -197,6 +195,23 @@ class Connection(asyncio.Protocol):
             self._read_again()
         self.context.sweeper.closing[self] = time.monotonic() + CLOSE_SECONDS
 
+    def _fail(self, error: FrameError) -> None:
+        """Fail the connection (RFC 6455, section 7.1.7): what the client still sends cannot be read any more."""
+        self.close(error.code, error.reason, "protocol_error")
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Both sides have said their last: end the connection, the server first (RFC 6455, section 7.1.1).
+
+        Closed at once, a socket with unread bytes makes the kernel send a reset, which overtakes what was
+        written before. Half closed, it has the client close its end; who does not is cut.
+        """
+        if self.paused:
+            self._read_again()
+        self.context.sweeper.closing.setdefault(self, time.monotonic() + CLOSE_SECONDS)
+        with contextlib.suppress(Exception):
+            self.transport.write_eof()
+
     def abort(self, label: str) -> None:
         """Cut the socket."""
         if self.ended is None:
@@ -207,7 +222,7 @@ class Connection(asyncio.Protocol):
         if self.ended is None:
             self._end("closed", "client")
             self.send(frames.close(frames.close_code(payload)))
-        self.transport.close()
+        self._hang_up()
 
     def _end(self, label: str, side: str) -> None:
         self.ended = (label, side)

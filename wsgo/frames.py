@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import struct
 from enum import IntEnum
 
@@ -83,22 +84,66 @@ class FrameError(Exception):
         self.reason = reason
 
 
+class _Message:
+    """A data message of which more is to come: further bytes of this frame, or further frames."""
+
+    __slots__ = ("_character", "data", "final", "key", "missing", "opcode")
+
+    def __init__(self, opcode: int) -> None:
+        self.opcode = opcode
+        self.data = bytearray()
+        # Of the frame that is being read: bytes that have not come, the key for the next of them, the FIN bit.
+        self.missing = 0
+        self.key = b""
+        self.final = False
+        # The beginning of a character that the last bytes end in.
+        self._character = b""
+
+    def add(self, masked: bytes) -> None:
+        """The next bytes of the frame's payload; raises FrameError as soon as a text cannot become UTF-8."""
+        part = unmask(masked, self.key)
+        self.missing -= len(masked)
+        if turn := len(masked) % 4:
+            self.key = self.key[turn:] + self.key[:turn]
+        self.data += part
+        if self.opcode == Opcode.TEXT:
+            self._check(part)
+
+    def _check(self, part: bytes) -> None:
+        whole = self.final and not self.missing
+        if part.isascii() and not self._character:
+            return
+        part = self._character + part
+        try:
+            _, valid = codecs.utf_8_decode(part, "strict", whole)
+        except UnicodeDecodeError:
+            raise _not_utf8() from None
+        self._character = part[valid:]
+        # Python's decoder waits for the third byte of a surrogate.
+        if b"\xed\xa0" <= self._character < b"\xee":
+            raise _not_utf8()
+
+
+def _not_utf8() -> FrameError:
+    return FrameError(CloseCode.INVALID_UTF8, "a text message is not UTF-8")
+
+
 class Parser:
     """Turns a client's bytes, split anywhere, into whole messages and control frames.
 
     After a violation `error` is set and further bytes are ignored; what was complete before it was
-    returned. `max_size` bounds a message in bytes, fragments together; 0 is no limit.
+    returned. `max_size` bounds a message in bytes, fragments together; 0 is no limit. A text message is
+    UTF-8 when it is returned, and refused at the byte that makes it none.
     """
 
-    __slots__ = ("_buffer", "_fragments", "_needed", "error", "max_size")
+    __slots__ = ("_buffer", "_message", "error", "max_size")
 
     def __init__(self, max_size: int) -> None:
         self.max_size = max_size
         self.error: FrameError | None = None
-        self._buffer: bytes | bytearray = b""
-        self._needed = 2
-        # Opcode and fragments so far of a message that is not complete yet.
-        self._fragments: tuple[int, bytearray] | None = None
+        # A frame's first bytes, until its header, or the whole of a control frame, is there: below 132 bytes.
+        self._buffer = b""
+        self._message: _Message | None = None
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """(opcode, payload) of every message and control frame that `data` completes."""
@@ -106,28 +151,25 @@ class Parser:
             return []
         events: list[tuple[int, bytes]] = []
         if self._buffer:
-            assert isinstance(self._buffer, bytearray)
-            self._buffer += data
-            if len(self._buffer) < self._needed:
-                return events
-            data = bytes(self._buffer)
+            data = self._buffer + data
         position = 0
         try:
+            if self._message is not None and self._message.missing:
+                position = self._payload(self._message, data, 0, events)
             while (end := self._frame(data, position, events)) > 0:
                 position = end
         except FrameError as error:
             self.error = error
             self._buffer = b""
-            self._fragments = None
+            self._message = None
             return events
-        self._buffer = bytearray(data[position:]) if position < len(data) else b""
+        self._buffer = data[position:]
         return events
 
     def _frame(self, data: bytes, start: int, events: list[tuple[int, bytes]]) -> int:
-        """Parse one frame at `start`; returns its end, or 0 when bytes are missing (`_needed` says how many)."""
+        """Parse one frame at `start`; returns where to go on, or 0 when its header is not there yet."""
         available = len(data) - start
         if available < 2:
-            self._needed = 2
             return 0
         first, second = data[start], data[start + 1]
         opcode, final, length = first & 0x0F, first >= 0x80, second & 0x7F
@@ -136,25 +178,42 @@ class Parser:
         if length >= 126:
             offset = 4 if length == 126 else 10
             if available < offset:
-                self._needed = offset
                 return 0
             length = int.from_bytes(data[start + 2 : start + offset])
             if length >> 63:
                 raise FrameError(CloseCode.PROTOCOL_ERROR, "the length of a frame has its highest bit set")
-        held = len(self._fragments[1]) if self._fragments and opcode == Opcode.CONTINUATION else 0
-        if self.max_size and length + held > self.max_size:
+        message = self._message
+        if self.max_size and opcode < Opcode.CLOSE and length + (len(message.data) if message else 0) > self.max_size:
             raise FrameError(CloseCode.TOO_BIG, f"a message is longer than {self.max_size} bytes")
-        end = offset + 4 + length
-        if available < end:
-            self._needed = end
-            return 0
-        body = start + offset
-        payload = unmask(data[body + 4 : start + end], data[body : body + 4])
-        if opcode >= Opcode.CLOSE or (final and self._fragments is None):
+        body = start + offset + 4
+        end = body + length
+        whole = end <= len(data)
+        if opcode >= Opcode.CLOSE or (whole and final and message is None):
+            if not whole:
+                return 0
+            payload = unmask(data[body:end], data[body - 4 : body])
+            if opcode == Opcode.TEXT and not payload.isascii():
+                try:
+                    payload.decode()
+                except UnicodeDecodeError:
+                    raise _not_utf8() from None
             events.append((opcode, payload))
-        else:
-            self._fragment(opcode, final, payload, events)
-        return start + end
+            return end
+        if body > len(data):
+            return 0
+        if message is None:
+            message = self._message = _Message(opcode)
+        message.missing, message.final, message.key = length, final, data[body - 4 : body]
+        return self._payload(message, data, body, events)
+
+    def _payload(self, message: _Message, data: bytes, start: int, events: list[tuple[int, bytes]]) -> int:
+        """Take what `data` has of the frame's payload from `start`; returns its end."""
+        end = min(start + message.missing, len(data))
+        message.add(data[start:end])
+        if message.final and not message.missing:
+            self._message = None
+            events.append((message.opcode, bytes(message.data)))
+        return end
 
     def _check_header(self, first: int, second: int, opcode: int, final: bool, length: int) -> None:
         if first & 0x70:
@@ -166,15 +225,5 @@ class Parser:
         if opcode >= Opcode.CLOSE:
             if not final or length > _MAX_CONTROL:
                 raise FrameError(CloseCode.PROTOCOL_ERROR, "a control frame is fragmented or too long")
-        elif (opcode == Opcode.CONTINUATION) != (self._fragments is not None):
+        elif (opcode == Opcode.CONTINUATION) != (self._message is not None):
             raise FrameError(CloseCode.PROTOCOL_ERROR, "a continuation frame is missing or unexpected")
-
-    def _fragment(self, opcode: int, final: bool, payload: bytes, events: list[tuple[int, bytes]]) -> None:
-        if self._fragments is None:
-            self._fragments = (opcode, bytearray(payload))
-            return
-        kind, collected = self._fragments
-        collected += payload
-        if final:
-            self._fragments = None
-            events.append((kind, bytes(collected)))

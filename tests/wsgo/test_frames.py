@@ -35,7 +35,10 @@ def conversations(draw: st.DrawFn) -> tuple[bytes, list[Event]]:
     stream, events = b"", []
     for _ in range(draw(st.integers(0, 5))):
         opcode = draw(st.sampled_from([Opcode.TEXT, Opcode.BINARY]))
-        parts = draw(st.lists(st.binary(max_size=200), min_size=1, max_size=4))
+        payload = draw(st.text(max_size=300)).encode() if opcode == Opcode.TEXT else draw(st.binary(max_size=600))
+        # Cut anywhere, in the middle of a character too.
+        cuts = sorted(draw(st.lists(st.integers(0, len(payload)), max_size=3)))
+        parts = [payload[a:b] for a, b in zip([0, *cuts], [*cuts, len(payload)], strict=True)]
         for number, part in enumerate(parts):
             if draw(st.booleans()):
                 control = draw(st.sampled_from([Opcode.PING, Opcode.PONG]))
@@ -99,6 +102,60 @@ def test_what_was_complete_before_a_violation_is_returned() -> None:
     parser = Parser(0)
     assert parser.feed(masked(Opcode.TEXT, b"good") + b"\xff\xff") == [(Opcode.TEXT, b"good")]
     assert parser.error is not None
+
+
+def fails_at(stream: bytes) -> tuple[int, int] | None:
+    """(bytes read, close code) when the parser refuses the stream, given a byte at a time."""
+    parser = Parser(0)
+    for read in range(len(stream)):
+        parser.feed(stream[read : read + 1])
+        if parser.error is not None:
+            return read + 1, parser.error.code
+    return None
+
+
+@pytest.mark.parametrize(
+    ("payload", "bad"),
+    [
+        (b"\xce\xba\xf4\x90\x80\x80edited", 3),  # above U+10FFFF: the fourth byte shows it
+        (b"abc\xff", 3),
+        (b"\xed\xa0\x80", 1),  # a surrogate
+        (b"\xc0\xaf", 0),  # overlong
+        (b"\xe2\x82", 1),  # ends inside a character: the last byte shows it
+        (b"\xe2\x82x", 2),
+    ],
+)
+def test_text_is_refused_at_the_byte_that_makes_it_no_utf8(payload: bytes, bad: int) -> None:
+    head, key = 2 + 4, b"\x05\x06\x07\x08"
+    assert fails_at(masked(Opcode.TEXT, payload, key=key)) == (head + bad + 1, 1007)
+    fragments = [masked(Opcode.TEXT, payload[:1], final=False)]
+    fragments += [masked(Opcode.CONTINUATION, payload[at : at + 1], final=False) for at in range(1, len(payload) - 1)]
+    fragments += [masked(Opcode.CONTINUATION, payload[-1:])]
+    assert fails_at(b"".join(fragments)) == ((head + 1) * (bad + 1), 1007)
+    whole = Parser(0)
+    assert whole.feed(masked(Opcode.TEXT, payload)) == []
+    assert whole.error is not None
+    assert whole.error.code == 1007
+
+
+@given(st.binary(max_size=12) | st.text(max_size=6).map(str.encode))
+def test_what_is_utf8_is_what_python_decodes(payload: bytes) -> None:
+    refused = None
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        refused = 1007
+    found = fails_at(masked(Opcode.TEXT, payload))
+    assert (found and found[1]) == refused
+    assert fails_at(masked(Opcode.BINARY, payload)) is None
+
+
+def test_an_empty_last_fragment_ends_a_message_and_a_character_may_not_be_left_open() -> None:
+    parser = Parser(0)
+    assert parser.feed(masked(Opcode.TEXT, b"ab", final=False) + masked(Opcode.CONTINUATION, b"")) == [(1, b"ab")]
+    assert parser.feed(masked(Opcode.TEXT, b"\xc3", final=False) + masked(Opcode.CONTINUATION, b"")) == []
+    assert parser.error is not None
+    assert parser.error.code == 1007
 
 
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 65535, 65536])
