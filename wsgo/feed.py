@@ -39,6 +39,9 @@ HEARTBEAT_SECONDS = 2
 # A consumer nobody pulls from is removed by NATS after this.
 INACTIVE_SECONDS = 30
 SILENCES_TO_SKIP = 2
+# Of a stream made anew nothing was seen yet, and all of it is fanned out; of one that was restored from
+# somewhere with millions of messages, the latest so many.
+NEW_STREAM_MESSAGES = 100_000
 RETRY_SECONDS = (0.1, 0.25, 0.5, 1.0)
 
 
@@ -214,7 +217,10 @@ class Feed:
             if rolled_back:
                 # Sequences name other messages now: to clients, that is another stream.
                 epoch += f".{self._rollbacks}"
-            self.last_seq = max(state.first_seq, state.last_seq - self.settings.replay_messages + 1, 1) - 1
+            past = self.settings.replay_messages
+            if not first and not rolled_back:
+                past = max(past, NEW_STREAM_MESSAGES)
+            self.last_seq = max(state.first_seq, state.last_seq - past + 1, 1) - 1
             self._stored_ns, self._filled_at, self.ready = 0, state.last_seq, False
             self.intake.begin(epoch, self.last_seq, state.last_seq + 1 if first or rolled_back else 0)
             logs.event(logger, logging.INFO, "stream", "found the stream", epoch=epoch, messages=state.messages)

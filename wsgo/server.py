@@ -167,7 +167,9 @@ class Worker:
         clients = context.sweeper.wheel.connections()
         logs.event(logger, logging.INFO, "leaving", "closing all clients", clients=len(clients), grace_seconds=grace)
         reason = f"server restarts; reconnect after a random 0-{max(1, round(grace))} s"
-        spread = grace * SPREAD_PART * min(1.0, len(clients) / SPREAD_CLIENTS)
+        # All workers leave at once: how large a storm they make is a matter of all their clients.
+        everyone = max(len(clients), context.board.clients())
+        spread = grace * SPREAD_PART * min(1.0, everyone / SPREAD_CLIENTS)
         begun = time.monotonic()
         for index, client in enumerate(clients):
             due = begun + spread * index / len(clients)
