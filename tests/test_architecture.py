@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "wsgo": {"wsgo"},
     "ops": {"ops", "stacks", "constructs_lib", "wsgo"},
     "bench": {"bench"},
+    "conformance": {"conformance", "wsgo"},
     "main": {"stacks", "constructs_lib"},
 }
 # The files that may import cdktf: the constructs, the stacks and the app. A command that does not
