@@ -157,25 +157,24 @@ def _pong(client: Connection, data: dict[str, Any]) -> None:
 
 
 def _info(client: Connection, data: dict[str, Any]) -> None:
-    settings = client.context.settings
-    client.send_json(
-        {
-            "type": "info",
-            "epoch": client.context.epoch,
-            "seq": client.context.hub.seq,
-            "oldest": client.context.hub.replay.floor + 1,
-            "limits": {
-                "max_channels": settings.max_channels,
-                "max_message_size": settings.max_message_size,
-                "requests_per_second": settings.client_rate,
-                "request_burst": settings.client_burst,
-                "replay_messages": settings.replay_messages,
-                "slow_client_timeout": settings.slow_client_timeout,
-                "ping_interval": settings.ping_interval,
-            },
-            "version": __version__,
-        }
-    )
+    settings, hub = client.context.settings, client.context.hub
+    answer = {
+        "type": "info",
+        "epoch": client.context.epoch,
+        "seq": hub.position(client),
+        "oldest": hub.replay.floor + 1,
+        "limits": {
+            "max_channels": settings.max_channels,
+            "max_message_size": settings.max_message_size,
+            "requests_per_second": settings.client_rate,
+            "request_burst": settings.client_burst,
+            "replay_messages": settings.replay_messages,
+            "slow_client_timeout": settings.slow_client_timeout,
+            "ping_interval": settings.ping_interval,
+        },
+        "version": __version__,
+    }
+    hub.follow(client, frames.text(orjson.dumps(answer)))
 
 
 _COMMANDS: dict[str, Callable[[Connection, dict[str, Any]], None]] = {

@@ -245,6 +245,26 @@ class Hub:
         client.catchup = Catchup(frames, max(self.seq, since or 0), False, client.cohort.published)
         self.pump(client)
 
+    def position(self, client: Subscriber) -> int:
+        """The sequence up to which the client has been given everything, once it has caught up.
+
+        What is only queued for it is written now: a client that went away with this number would lose it.
+        """
+        if client.catchup is not None:
+            return client.catchup.since
+        self._settle(client)
+        self._leave_flow(client)
+        self._join_flow(client)
+        return self.seq
+
+    def follow(self, client: Subscriber, frame: bytes) -> None:
+        """Write `frame` after what the client is still being given."""
+        if client.catchup is not None and client.catchup.frames:
+            client.catchup.frames.append(frame)
+        else:
+            with contextlib.suppress(Exception):
+                client.transport.write(frame)
+
     def pause(self, client: Subscriber) -> None:
         """The client's buffer is full. It leaves the flow after the current write, not within it."""
         if not self._pausing:
