@@ -6,7 +6,7 @@ ARGS ?=
 PIPENV := VIRTUAL_ENV=$(CURDIR)/.venv PIPENV_VERBOSITY=-1 PIPENV_NOSPIN=1 .venv/bin/pipenv
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check synth review bench conformance setup lock snapshots docs clean
+.PHONY: help up test check synth review bench conformance faults setup lock snapshots docs clean
 
 help: ## what this file can do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,6 +28,9 @@ review: .venv/run ## what a plan would create, expose, cost and risk
 
 bench: .venv/run ## the server beside its peers (ARGS=--quick: 3 minutes; --headline: 10,000 clients on half a core)
 	@$(PY) -m bench $(ARGS)
+
+faults: .venv/dev ## kill, stall and storm the server with the real parts; wants an idle machine
+	$(PY) -m pytest --faults tests/faults $(ARGS)
 
 conformance: .venv/run ## Autobahn's fuzzing client (RFC 6455) against the server
 	@$(PY) -m conformance $(ARGS)
