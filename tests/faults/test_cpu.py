@@ -30,6 +30,7 @@ from tests.faults.rig import (
 )
 from tests.faults.swarm import Swarm, percentile
 from tests.support import ROOT, WsgoServer
+from tests.wsgo.conftest import make_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,11 +94,6 @@ def started(kind: str, nats: NatsServer, folder: Path) -> Iterator[WsgoServer]:
 
 @pytest.mark.parametrize("kind", ["process", "cgroup"])
 def test_sending_pauses_and_catches_up(nats_server: NatsServer, tmp_path: Path, kind: str) -> None:
-    async def test(client_count: int) -> None:
-        async with connected(nats_server.url):
-            with started(kind, nats_server, tmp_path) as server:
-                await under_pressure(server, client_count)
-
     async def under_pressure(server: WsgoServer, count: int) -> None:
         async with connected(nats_server.url) as client:
             swarm = Swarm(server.port)
@@ -159,4 +155,6 @@ def test_sending_pauses_and_catches_up(nats_server: NatsServer, tmp_path: Path, 
             await swarm.disband()
             assert_clean(server)
 
-    run(test(scaled(100, 400)))
+    asyncio.run(make_stream(nats_server.url))
+    with started(kind, nats_server, tmp_path) as server:
+        run(under_pressure(server, scaled(100, 400)))
