@@ -45,10 +45,10 @@ class Echo(Connection):
     __slots__ = ()
 
     def text_received(self, payload: bytes) -> None:
-        self.send(frames.text(payload))
+        self.write(frames.text(payload))
 
     def binary_received(self, payload: bytes) -> None:
-        self.send(frames.header(Opcode.BINARY, len(payload)) + payload)
+        self.write(frames.header(Opcode.BINARY, len(payload)) + payload)
 
 
 async def serve(listener: socket.socket, context: Context) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from wsgo import __version__, frames
+from wsgo.catchup import History
 from wsgo.channels import is_channel
 from wsgo.errors import ErrorCode
 
@@ -106,22 +107,25 @@ def _idle(client: Connection) -> None:
 
 
 def _replay(client: Connection, data: dict[str, Any]) -> None:
-    ring, metrics = client.context.hub.replay, client.metrics
-    since, until = _sequence(data, "since", 0), None
+    hub = client.context.hub
+    since, until = _sequence(data, "since", 0), hub.seq
     if "since" not in data:
-        since, until = _sequence(data, "from") - 1, _sequence(data, "to")
+        since, until = max(0, _sequence(data, "from") - 1), _sequence(data, "to")
         if until <= since:
             raise RequestError(ErrorCode.INVALID_REQUEST, "`to` is before `from`")
     _idle(client)
-    messages = ring.select(since, until, client.cohort.channels)
-    complete = ring.covers(max(since, 0))
-    answer: dict[str, object] = {"type": "replay_complete", "sent": len(messages), "complete": complete}
-    if not complete:
-        answer["oldest"] = ring.floor + 1
-    metrics.replays["complete" if complete else "partial"] += 1
-    metrics.messages_sent += len(messages)
-    parts = [message.frame for message in messages]
-    client.context.hub.replay_to(client, [*parts, frames.text(orjson.dumps(answer))])
+    until = min(until, hub.seq)
+    client.charge(hub.replay.between(since, until))
+
+    def end(history: History) -> bytes:
+        complete = history.complete
+        client.metrics.replays["complete" if complete else "partial"] += 1
+        answer: dict[str, object] = {"type": "replay_complete", "sent": history.sent, "complete": complete}
+        if not complete:
+            answer["oldest"] = hub.replay.floor + 1
+        return frames.text(orjson.dumps(answer))
+
+    hub.catch_up(client, History(since, until, client.cohort.channels, end=end))
 
 
 def _resume(client: Connection, data: dict[str, Any]) -> None:
@@ -133,12 +137,13 @@ def _resume(client: Connection, data: dict[str, Any]) -> None:
     channels = _with(client, names)
     _idle(client)
     recovered = epoch == context.epoch != "" and ring.covers(since) and since <= hub.seq + MAX_AHEAD
-    messages = ring.select(since, None, frozenset(names)) if recovered else []
+    history = History(since if recovered else hub.seq, hub.seq, frozenset(names), promised=True)
+    client.charge(ring.between(history.since, history.until))
     answer: dict[str, object] = {
         "type": "resume_ack",
         "epoch": context.epoch,
         "recovered": recovered,
-        "replayed": len(messages),
+        "replayed": ring.count(history.since, history.until, history.names),
         "subscribed": names,
         "count": len(channels),
         "seq": hub.seq,
@@ -146,10 +151,8 @@ def _resume(client: Connection, data: dict[str, Any]) -> None:
     if not recovered:
         answer["oldest"] = ring.floor + 1
     client.metrics.replays["recovered" if recovered else "not_recovered"] += 1
-    client.metrics.messages_sent += len(messages)
     hub.subscribe(client, channels)
-    parts = [message.frame for message in messages]
-    hub.replay_to(client, [frames.text(orjson.dumps(answer)), *parts], since if recovered else None)
+    hub.catch_up(client, history, [frames.text(orjson.dumps(answer))], since if recovered else None)
 
 
 def _pong(client: Connection, data: dict[str, Any]) -> None:

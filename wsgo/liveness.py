@@ -55,7 +55,7 @@ class Wheel:
                 connection.abort("timeout")
             else:
                 connection.alive = False
-                connection.send(_PING)
+                connection.write(_PING)
 
 
 class Sweeper:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from wsgo.channels import matching_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
     from wsgo.envelope import Message
@@ -56,18 +57,40 @@ class Replay:
         """True if nothing after `since` has been dropped."""
         return since >= self.floor
 
-    def select(self, since: int, until: int | None, names: AbstractSet[str]) -> list[Message]:
-        """Messages with since < seq <= until (None: all) whose channel `names` or a pattern in it matches."""
+    def between(self, since: int, until: int) -> int:
+        """How many messages are held with since < seq <= until, whatever their channel."""
+        first, last = self._range(since, until)
+        return last - first
+
+    def count(self, since: int, until: int, names: AbstractSet[str]) -> int:
+        """How many of them have a channel that `names` or a pattern in it matches."""
+        return sum(1 for _ in self._matching(since, until, names))
+
+    def read(self, since: int, until: int, names: AbstractSet[str], max_bytes: int) -> tuple[list[bytes], int]:
+        """The frames of these, oldest first, and the sequence up to which that is all.
+
+        It stops after `max_bytes`: below `until`, ask again from that sequence.
+        """
+        frames, size = [], 0
+        for message in self._matching(since, until, names):
+            frames.append(message.frame)
+            size += len(message.frame)
+            if size >= max_bytes:
+                return frames, message.seq
+        return frames, until
+
+    def _range(self, since: int, until: int) -> tuple[int, int]:
+        first = bisect_right(self._items, since, self._start, key=_SEQ)
+        return first, bisect_right(self._items, until, first, key=_SEQ)
+
+    def _matching(self, since: int, until: int, names: AbstractSet[str]) -> Iterator[Message]:
+        first, last = self._range(since, until)
         items = self._items
-        first = bisect_right(items, since, self._start, key=_SEQ)
-        last = len(items) if until is None else bisect_right(items, until, first, key=_SEQ)
         wanted: dict[str, bool] = {}
-        found = []
         for index in range(first, last):
             message = items[index]
             match = wanted.get(message.channel)
             if match is None:
                 match = wanted[message.channel] = not names.isdisjoint(matching_names(message.channel))
             if match:
-                found.append(message)
-        return found
+                yield message

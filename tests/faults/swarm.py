@@ -395,6 +395,6 @@ async def abort_all() -> None:
     for swarm in _swarms:
         for member in tuple(swarm.sockets):
             member.transport.abort()
-    while any(swarm.sockets for swarm in _swarms):  # noqa: ASYNC110 - each says it is closed in the next turn
+    while any(swarm.sockets for swarm in _swarms):
         await asyncio.sleep(0.001)
     _swarms.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -10,49 +11,86 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsgo import hub as hub_module
+from wsgo import catchup as catchup_module
+from wsgo import cohorts as cohorts_module
+from wsgo.catchup import RECOVERED_SECONDS, History
 from wsgo.channels import matching_names
+from wsgo.cohorts import Cohort
 from wsgo.duty import DutyCycle
 from wsgo.envelope import Message
-from wsgo.hub import RECOVERED_SECONDS, Hub
+from wsgo.hub import Hub
 from wsgo.metrics import Metrics
 from wsgo.replay import Replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsgo.cohorts import Cohort
-    from wsgo.hub import Catchup
+    from wsgo.catchup import Catchup
+    from wsgo.cohorts import Group
 
 CHANNELS = ["A.x", "A.y", "B.x", "B.y"]
 NAMES = [*CHANNELS, "A.*", "*.x", ">", "*.*"]
 
 
-class Transport:
-    def __init__(self) -> None:
-        self.written = b""
-        self.closed = False
-        self.on_write: Callable[[], None] = lambda: None
+class FakeSocket(socket.socket):
+    """Takes all, some or nothing of what is sent."""
 
-    def write(self, data: bytes) -> None:
-        if self.closed:
-            raise RuntimeError("unable to perform operation; the handler is closed")
-        self.written += data
-        self.on_write()
+    def __init__(self) -> None:  # it has no descriptor
+        self.written = b""
+        self.takes = 1_000_000
+        self.on_send: Callable[[], None] = lambda: None
+
+    def send(self, data: bytes, /) -> int:  # type: ignore[override]
+        if self.takes < 0:
+            raise BrokenPipeError
+        if not self.takes:
+            raise BlockingIOError
+        self.written += data[: self.takes]
+        self.on_send()
+        return min(self.takes, len(data))
 
 
 class FakeClient:
     """What a Connection is to the hub."""
 
     def __init__(self, hub: Hub) -> None:
-        self.transport = Transport()
+        self.socket = FakeSocket()
         self.cohort: Cohort = hub.cohorts.nobody
-        self.turn = 0
+        self.group: Group | None = None
+        self.place = 0
         self.catchup: Catchup | None = None
-        self.paused = False
+        self.paused = self.backlogged = self.was_overtaken = False
+        self.queued = b""
         self.slow_since = self.recovered = 0.0
         self.hub = hub
         hub.add(self)
+
+    def write(self, data: bytes) -> None:
+        if self.backlogged:
+            self.queued += data
+            return
+        try:
+            sent = self.socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent != len(data):
+            self.write_rest(data[sent:])
+
+    def write_rest(self, data: bytes) -> None:
+        self.backlogged = True
+        if self.group is not None:
+            self.group.fall_behind(self)
+        self.queued += data
+
+    def overtaken(self) -> None:
+        self.was_overtaken = True
+        self.hub.remove(self)
+
+    def drain(self) -> None:
+        """Its kernel takes everything again."""
+        self.socket.takes, self.backlogged = 1_000_000, False
+        self.socket.send(self.queued)
+        self.queued = b""
 
     def pause(self) -> None:
         self.paused = True
@@ -67,11 +105,11 @@ class FakeClient:
 
     @property
     def seqs(self) -> list[int]:
-        return [int(part) for part in self.transport.written.split(b";") if part]
+        return [int(part) for part in self.socket.written.split(b";") if part]
 
 
 def make_hub(ring: int = 1000) -> Hub:
-    return Hub(Replay(ring, 0), Metrics(), DutyCycle(0.0, 0.0))
+    return Hub(Replay(ring, 0), Metrics(), DutyCycle(0.0, 0.0), lambda socket, data: socket.send(data))
 
 
 def publish(hub: Hub, seq: int, channel: str = "A.x") -> None:
@@ -80,10 +118,15 @@ def publish(hub: Hub, seq: int, channel: str = "A.x") -> None:
     hub.publish(message)
 
 
+def nothing(hub: Hub) -> History:
+    """A history that is told already."""
+    return History(hub.seq, hub.seq, frozenset())
+
+
 async def settle(hub: Hub) -> None:
     """Run the loop until no flush is under way."""
     await asyncio.sleep(0)
-    while hub._scheduled:  # noqa: ASYNC110 - the turns of the loop are what is tested
+    while hub._scheduled or hub._pausing:  # noqa: ASYNC110 - the turns of the loop are what is tested
         await asyncio.sleep(0)
     await asyncio.sleep(0)
 
@@ -95,6 +138,8 @@ OPERATIONS = st.lists(
         st.tuples(st.just("remove"), st.integers(0, 5)),
         st.tuples(st.just("pause"), st.integers(4, 5)),
         st.tuples(st.just("resume"), st.integers(4, 5)),
+        st.tuples(st.just("clog"), st.integers(0, 3), st.integers(0, 4)),
+        st.tuples(st.just("drain"), st.integers(0, 3)),
         st.tuples(st.just("tick")),
     ),
     max_size=80,
@@ -128,16 +173,25 @@ def test_every_client_gets_what_it_subscribed_to_in_order_and_once(operations: l
                     if index not in gone:
                         gone.add(index)
                         hub.remove(clients[index])
-                        expected[index] = clients[index].seqs
+                        clients[index].drain()
+                        given = clients[index].seqs
+                        assert given == expected[index][: len(given)] or index >= 4
+                        expected[index] = given
                 case ("pause", int(index)):
                     if index not in gone:
                         clients[index].pause()
                 case ("resume", int(index)):
                     if index not in gone:
                         clients[index].resume()
+                case ("clog", int(index), int(takes)):
+                    clients[index].socket.takes = takes
+                case ("drain", int(index)):
+                    clients[index].drain()
                 case ("tick",):
                     await asyncio.sleep(0)
         await settle(hub)
+        for client in clients:
+            client.drain()
         for index in {4, 5} - gone:
             clients[index].resume()
         await settle(hub)
@@ -154,7 +208,7 @@ def test_every_client_gets_what_it_subscribed_to_in_order_and_once(operations: l
         assert len(hub.cohorts) == 0
         assert not hub.cohorts._by_name
 
-    with patch.object(hub_module, "CHUNK_CLIENTS", 2):
+    with patch.object(cohorts_module, "GROUP_CLIENTS", 2):
         asyncio.run(run())
 
 
@@ -164,7 +218,7 @@ def test_messages_of_one_tick_are_joined_into_one_write() -> None:
         client = FakeClient(hub)
         client.subscribe("A.*", "A.x", ">")
         writes: list[bytes] = []
-        client.transport.on_write = lambda: writes.append(client.transport.written)
+        client.socket.on_send = lambda: writes.append(client.socket.written)
         for seq in (1, 2, 3):
             publish(hub, seq)
         await settle(hub)
@@ -192,7 +246,7 @@ def test_a_dead_transport_does_not_stop_the_flush() -> None:
         clients = [FakeClient(hub) for _ in range(10)]
         for client in clients:
             client.subscribe("A.x")
-        clients[3].transport.closed = True
+        clients[3].socket.takes = -1
         publish(hub, 1)
         await settle(hub)
         assert [client.seqs for client in clients] == [[1]] * 3 + [[]] + [[1]] * 6
@@ -206,14 +260,14 @@ def test_a_slow_client_gets_the_latest_of_each_channel_when_it_reads_again() -> 
         slow, quick = FakeClient(hub), FakeClient(hub)
         for client in (slow, quick):
             client.subscribe("A.x", "A.y")
-        slow.transport.on_write = slow.pause
+        slow.socket.on_send = slow.pause
         publish(hub, 1, "A.x")
         await settle(hub)
         assert slow in hub.stalled
         for seq, channel in enumerate(["A.x", "A.y", "B.x", "A.x", "A.y", "A.x"], 2):
             publish(hub, seq, channel)
         await settle(hub)
-        slow.transport.on_write = lambda: None
+        slow.socket.on_send = lambda: None
         slow.resume()
         assert slow.seqs == [1, 6, 7]
         assert quick.seqs == [1, 2, 3, 5, 6, 7]
@@ -242,9 +296,9 @@ def test_a_replay_and_what_comes_meanwhile_join_without_gap_or_duplicate(pauses:
                 left -= 1
                 client.pause()
 
-        client.transport.on_write = pause_some
-        with patch.object(hub_module, "CHUNK_BYTES", 10):
-            hub.replay_to(client, [m.frame for m in hub.replay.select(0, None, {"A.x"})])
+        client.socket.on_send = pause_some
+        with patch.object(catchup_module, "PIECE_BYTES", 10):
+            hub.catch_up(client, History(0, 50, {"A.x"}))
             for seq in range(51, 101):
                 publish(hub, seq)
                 if seq % 7 == 0:
@@ -267,7 +321,7 @@ def test_a_client_that_is_ahead_of_this_worker_sees_nothing_twice() -> None:
         client = FakeClient(hub)
         publish(hub, 1)
         client.subscribe("A.x")
-        hub.replay_to(client, [], since=3)
+        hub.catch_up(client, nothing(hub), since=3)
         for seq in range(2, 6):
             publish(hub, seq)
             await settle(hub)
@@ -284,7 +338,7 @@ def test_a_new_stream_does_not_silence_clients_that_waited_for_the_old_one() -> 
             client.subscribe("A.x")
         publish(hub, 500)
         await settle(hub)
-        hub.replay_to(ahead, [], since=900)
+        hub.catch_up(ahead, nothing(hub), since=900)
         slow.pause()
         await settle(hub)
         hub.replay.reset(0)
@@ -312,7 +366,7 @@ def test_the_loop_has_its_turn_between_chunks() -> None:
         assert served[-1] == 20
         assert max(b - a for a, b in zip([0, *served], served, strict=False)) <= 5
 
-    with patch.object(hub_module, "CHUNK_CLIENTS", 5):
+    with patch.object(cohorts_module, "GROUP_CLIENTS", 5):
         asyncio.run(run())
 
 
@@ -334,7 +388,7 @@ def test_a_change_in_the_middle_of_a_flush_loses_and_doubles_nothing(ticks: int,
             elif change == "pause":
                 client.pause()
             else:
-                hub.replay_to(client, [])
+                hub.catch_up(client, nothing(hub))
         await settle(hub)
         publish(hub, 3)
         await settle(hub)
@@ -342,7 +396,7 @@ def test_a_change_in_the_middle_of_a_flush_loses_and_doubles_nothing(ticks: int,
             client.resume()
         assert [client.seqs for client in clients] == [[1, 2, 3]] * 8
 
-    with patch.object(hub_module, "CHUNK_CLIENTS", 2):
+    with patch.object(cohorts_module, "GROUP_CLIENTS", 2):
         asyncio.run(run())
 
 
@@ -364,7 +418,7 @@ def test_who_joins_a_cohort_that_the_flush_has_not_reached_misses_nothing(change
             await asyncio.sleep(0)
         assert not old.seqs, "the flush is in the first cohort"
         if change == "replay":
-            hub.replay_to(new, [])
+            hub.catch_up(new, nothing(hub))
         else:
             new.subscribe("B.x")
         publish(hub, 3, "B.x")
@@ -374,18 +428,18 @@ def test_who_joins_a_cohort_that_the_flush_has_not_reached_misses_nothing(change
         assert old.seqs == [2, 3, 4]
         assert new.seqs == {"join": [3, 4], "subscribe": [1, 3, 4], "replay": [2, 3, 4]}[change]
 
-    with patch.object(hub_module, "CHUNK_CLIENTS", 2):
+    with patch.object(cohorts_module, "GROUP_CLIENTS", 2):
         asyncio.run(run())
 
 
 def test_a_client_that_reads_a_little_now_and_then_has_been_slow_all_the_while(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         clock = 100.0
-        monkeypatch.setattr("wsgo.hub.time.monotonic", lambda: clock)
+        monkeypatch.setattr("wsgo.catchup.time.monotonic", lambda: clock)
         hub = make_hub()
         slow = FakeClient(hub)
         slow.subscribe("A.x")
-        slow.transport.on_write = slow.pause
+        slow.socket.on_send = slow.pause
         for seq in range(1, 6):
             clock += 1
             publish(hub, seq, "A.x")
@@ -408,20 +462,115 @@ def test_a_fault_in_one_flush_does_not_end_all_flushes(monkeypatch: pytest.Monke
         client.subscribe("A.x")
         other.subscribe("B.x")
 
-        def broken(messages: object) -> bytes:
-            raise ZeroDivisionError
+        newest = Cohort.newest
+
+        def broken(cohort: Cohort, count: int) -> bytes:
+            if cohort is client.cohort:
+                raise ZeroDivisionError
+            return newest(cohort, count)
 
         with monkeypatch.context() as patch:
-            patch.setattr("wsgo.hub._join", broken)
+            patch.setattr("wsgo.cohorts.Cohort.newest", broken)
             publish(hub, 1, "A.x")
             publish(hub, 2, "B.x")
-            for _ in range(2):
-                await asyncio.sleep(0)
-        await settle(hub)
+            await settle(hub)
         assert hub.metrics.errors["flush", "critical"] == 1
         publish(hub, 3, "A.x")
         await settle(hub)
         assert client.seqs == [3]
         assert other.seqs == [2], "it was not reached, and its turn came"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("takes", [0, 1, 3])
+def test_what_a_socket_does_not_take_waits_in_the_transport_and_all_that_follows_behind_it(takes: int) -> None:
+    async def run() -> None:
+        hub = make_hub()
+        client, other = FakeClient(hub), FakeClient(hub)
+        for each in (client, other):
+            each.subscribe("A.x")
+        client.socket.takes = takes
+        publish(hub, 10)
+        await settle(hub)
+        client.socket.takes = 1_000_000
+        publish(hub, 11)
+        hub.position(client)
+        publish(hub, 12)
+        await settle(hub)
+        assert client.socket.written == b"10;11;12;"[: takes if takes < 3 else 9]
+        client.drain()
+        publish(hub, 13)
+        await settle(hub)
+        assert client.seqs == other.seqs == [10, 11, 12, 13]
+
+    asyncio.run(run())
+
+
+def test_a_message_that_comes_during_a_round_goes_out_with_it_where_it_has_not_been() -> None:
+    async def run() -> None:
+        hub = make_hub()
+        clients = [FakeClient(hub) for _ in range(6)]
+        for client in clients:
+            client.subscribe("A.x")
+        groups = clients[0].cohort.groups
+        assert [len(group) for group in groups] == [2, 2, 2]
+        publish(hub, 1)
+        await asyncio.sleep(0)
+        publish(hub, 2)
+        assert [len(client.seqs) for client in clients] == [1, 1, 0, 0, 0, 0]
+        await asyncio.sleep(0)
+        assert [len(client.seqs) for client in clients] == [1, 1, 2, 2, 0, 0]
+        await settle(hub)
+        assert [client.seqs for client in clients] == [[1, 2]] * 6
+        assert not clients[0].cohort.log
+
+    with patch.object(cohorts_module, "GROUP_CLIENTS", 2):
+        asyncio.run(run())
+
+
+def test_a_replay_that_the_ring_overtakes_says_so_and_holds_nothing() -> None:
+    async def run() -> None:
+        hub = make_hub(ring=10)
+        client = FakeClient(hub)
+        for seq in range(1, 11):
+            publish(hub, seq)
+        client.subscribe("A.x")
+        told: list[History] = []
+
+        def end(history: History) -> bytes:
+            told.append(history)
+            return b"100;"
+
+        client.socket.on_send = client.pause
+        with patch.object(catchup_module, "PIECE_BYTES", 4):
+            hub.catch_up(client, History(0, 10, {"A.x"}, end=end))
+            assert client.seqs == [1, 2]
+            for seq in range(11, 17):
+                publish(hub, seq)
+            client.socket.on_send = lambda: None
+            client.resume()
+        assert client.seqs == [1, 2, 7, 8, 9, 10, 100, 11, 12, 13, 14, 15, 16]
+        assert [(history.sent, history.complete) for history in told] == [(6, False)]
+
+    asyncio.run(run())
+
+
+def test_a_resumption_that_the_ring_overtakes_is_given_up() -> None:
+    async def run() -> None:
+        hub = make_hub(ring=10)
+        client = FakeClient(hub)
+        for seq in range(1, 11):
+            publish(hub, seq)
+        client.subscribe("A.x")
+        client.socket.on_send = client.pause
+        with patch.object(catchup_module, "PIECE_BYTES", 4):
+            hub.catch_up(client, History(0, 10, {"A.x"}, promised=True))
+            for seq in range(11, 17):
+                publish(hub, seq)
+            client.resume()
+        assert client.was_overtaken
+        assert client.seqs == [1, 2]
+        assert not hub.stalled
 
     asyncio.run(run())

@@ -12,19 +12,20 @@ CHANNELS = ["A.x", "A.y", "B.x"]
 
 
 def message(seq: int, channel: str = "A.x", size: int = 10) -> Message:
-    return Message(seq, 0.0, channel, b"f" * size)
+    return Message(seq, 0.0, channel, (b"%d" % seq).ljust(size))
 
 
 @given(
     st.lists(st.tuples(st.integers(1, 5), st.sampled_from(CHANNELS)), max_size=60),
     st.integers(0, 20),
-    st.integers(0, 200),
-    st.integers(0, 200),
+    st.tuples(st.integers(0, 200), st.integers(0, 200)),
     st.sets(st.sampled_from([*CHANNELS, "A.*", "*.x", ">"])),
+    st.integers(1, 100),
 )
-def test_select_is_a_filter_over_the_newest(
-    steps: list[tuple[int, str]], size: int, since: int, until: int, names: set[str]
+def test_reading_in_pieces_is_a_filter_over_the_newest(
+    steps: list[tuple[int, str]], size: int, bounds: tuple[int, int], names: set[str], piece: int
 ) -> None:
+    since, until = bounds
     ring, everything, seq = Replay(size, 0), [], 0
     ring.reset(0)
     for step, channel in steps:
@@ -37,8 +38,18 @@ def test_select_is_a_filter_over_the_newest(
         symbol, event = channel.split(".")
         return bool(names & {channel, f"{symbol}.*", f"*.{event}", ">"})
 
-    found = [(m.seq, m.channel) for m in ring.select(since, until, names)]
-    assert found == [(s, c) for s, c in held if since < s <= until and wanted(c)]
+    expected = [s for s, c in held if since < s <= until and wanted(c)]
+    found, position = [], since
+    while position < until:
+        frames, after = ring.read(position, until, names, piece)
+        assert sum(map(len, frames)) < piece + 10
+        found += [int(frame) for frame in frames]
+        assert [s for s in expected if s <= after] == found
+        assert after > position
+        position = after
+    assert found == expected
+    assert ring.count(since, until, names) == len(expected)
+    assert ring.between(since, until) == len([s for s, _ in held if since < s <= until])
     assert ring.covers(since) == all((s, c) in held for s, c in everything if s > since)
 
 
@@ -65,4 +76,4 @@ def test_reset_forgets() -> None:
     ring.reset(40)
     assert not ring.covers(39)
     assert ring.covers(40)
-    assert ring.select(0, None, {">"}) == []
+    assert ring.read(0, 40, {">"}, 100) == ([], 40)
