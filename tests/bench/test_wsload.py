@@ -78,7 +78,7 @@ def test_a_repeated_message_is_reported(programs: Path) -> None:
 
 
 def test_other_messages_are_counted_apart_and_pings_are_none(programs: Path) -> None:
-    _, done = run(programs, lambda n: [frame(b"hm", 9), frame(payload(n)), frame(b'{"type":"news"}')], messages=20)
+    _, done = run(programs, lambda n: [frame(b"hm", 9), frame(b'{"type":"news"}'), frame(payload(n))], messages=20)
     assert done["received"] == done["other"] == CLIENTS * 20
 
 

@@ -14,7 +14,6 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.wsgo.client import client, jetstream, publish
 from tests.wsgo.conftest import make_stream
-from wsgo.board import SLOT_BYTES, Board
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -147,25 +146,3 @@ def _runs(pid: int) -> bool:
             return stat.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def test_the_board_keeps_slots_apart() -> None:
-    board = Board(2)
-    assert board.read(0) is None
-    board.write(0, {"a": 1})
-    board.write(1, {"b": 2})
-    board.set_clients(0, 3)
-    board.set_clients(1, 4)
-    assert (board.read(0), board.read(1), board.clients()) == ({"a": 1}, {"b": 2}, 7)
-    board.worker_died(0)
-    assert board.read(0) == {"a": 1}, "its counters are for its successor"
-    assert board.read(0, max_age=5) is None, "but it does not answer any more"
-    assert (board.clients(), board.restarts) == (4, 1)
-
-
-def test_figures_too_large_for_a_slot_leave_the_last_ones() -> None:
-    board = Board(2)
-    board.write(0, {"a": 1})
-    board.write(0, {"a": "x" * SLOT_BYTES})
-    assert board.read(0) == {"a": 1}
-    assert board.read(1) is None
