@@ -31,6 +31,15 @@ def from_subject(subject: str) -> str | None:
     return f"{tokens[0]}.{tokens[1]}" if len(tokens) >= 2 else None
 
 
+def covers(pattern: str, name: str) -> bool:
+    """True if `pattern` matches every channel that `name`, a channel or a pattern, matches."""
+    return all(wide in {"*", narrow} for wide, narrow in zip(_parts(pattern), _parts(name), strict=True))
+
+
+def _parts(name: str) -> list[str]:
+    return ["*", "*"] if name == ">" else name.replace(">", "*").split(".")
+
+
 def matching_names(channel: str) -> tuple[str, ...]:
     """The name itself and every pattern that matches it."""
     symbol, event = channel.split(".")

@@ -10,7 +10,7 @@ import orjson
 from wsgo import __version__, frames
 from wsgo.catchup import History
 from wsgo.channels import is_channel
-from wsgo.errors import ErrorCode
+from wsgo.errors import ErrorCode, TokenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +73,9 @@ def _channels(data: dict[str, Any]) -> list[str]:
 
 
 def _with(client: Connection, names: list[str]) -> frozenset[str]:
+    if client.claims is not None and (forbidden := client.claims.forbidden(names)):
+        shown = ", ".join(map(repr, forbidden[:3]))
+        raise RequestError(ErrorCode.CHANNEL_FORBIDDEN, f"the token does not allow {shown}")
     channels = client.cohort.channels.union(names)
     limit = client.context.settings.max_channels
     if limit and len(channels) > limit:
@@ -155,6 +158,34 @@ def _resume(client: Connection, data: dict[str, Any]) -> None:
     hub.catch_up(client, history, [frames.text(orjson.dumps(answer))], since if recovered else None)
 
 
+def _refresh(client: Connection, data: dict[str, Any]) -> None:
+    """A new token for the same subject; what it no longer allows is unsubscribed."""
+    context, token = client.context, data.get("token")
+    if not isinstance(token, str):
+        raise RequestError(ErrorCode.INVALID_REQUEST, "`token` is missing or not a string")
+    if context.credentials is None or client.claims is None:
+        raise RequestError(ErrorCode.INVALID_REQUEST, "this server asks for no JWT; there is nothing to refresh")
+    try:
+        claims = context.credentials.verify(token)
+        if claims.subject != client.claims.subject:
+            raise TokenError("subject", "the token is of another subject than the one before")
+    except TokenError as error:
+        client.metrics.token_faults[error.reason] += 1
+        raise RequestError(ErrorCode.TOKEN_REFUSED, str(error)) from None
+    context.sweeper.expiries.discard(client)
+    client.claims = claims
+    context.sweeper.expiries.add(client)
+    dropped = claims.forbidden(sorted(client.cohort.channels))
+    context.hub.subscribe(client, client.cohort.channels.difference(dropped))
+    answer: dict[str, object] = {
+        "type": "refresh_ack",
+        "expires": claims.expires,
+        "unsubscribed": dropped,
+        "count": len(client.cohort.channels),
+    }
+    client.send_json(answer)
+
+
 def _pong(client: Connection, data: dict[str, Any]) -> None:
     client.send_json({"type": "pong", "ts": time.time_ns() // 1_000_000})
 
@@ -177,6 +208,8 @@ def _info(client: Connection, data: dict[str, Any]) -> None:
         },
         "version": __version__,
     }
+    if client.claims is not None:
+        answer["expires"] = client.claims.expires
     hub.follow(client, frames.text(orjson.dumps(answer)))
 
 
@@ -187,5 +220,6 @@ _COMMANDS: dict[str, Callable[[Connection, dict[str, Any]], None]] = {
     "resume": _resume,
     "heartbeat": _pong,
     "ping": _pong,
+    "refresh": _refresh,
     "info": _info,
 }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wsgo.catchup import Catchup
     from wsgo.cohorts import Cohort, Group
     from wsgo.context import Context
+    from wsgo.credentials import Claims
     from wsgo.frames import FrameError
     from wsgo.metrics import Metrics
 
@@ -57,10 +58,13 @@ class Connection(asyncio.Protocol):
         "opened",
         # limits
         "address",
+        "claims",
         "allowance",
     )
 
-    def __init__(self, context: Context, transport: asyncio.Transport, address: str) -> None:
+    def __init__(
+        self, context: Context, transport: asyncio.Transport, address: str, claims: Claims | None = None
+    ) -> None:
         self.context = context
         self.metrics: Metrics = context.metrics
         self.transport = transport
@@ -80,6 +84,8 @@ class Connection(asyncio.Protocol):
         self.slot = 0
         self.opened = time.monotonic()
         self.address = address
+        # What its token says; None where none is needed.
+        self.claims = claims
         # When the client's requests so far are paid for, at WS_CLIENT_RATE (a token bucket as one number).
         self.allowance = 0.0
 

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from wsgo import __version__, cgroup, logs
+from wsgo.credentials import Credentials
 from wsgo.duty import DutyCycle, fanout_share
 from wsgo.feed import Feed
 from wsgo.guard import MEMORY_REJECT_PERCENT, Guard
@@ -50,6 +51,11 @@ class Context:
         self.guard = Guard(settings, workers, meter, board.clients)
         self.guard.filled = lambda: self.feed.ready
         self.sweeper = Sweeper(settings, self.hub)
+        self.credentials: Credentials | None = None
+        if settings.jwt_key_file:
+            self.credentials = Credentials(
+                settings.jwt_key_file, settings.jwt_audience, settings.jwt_issuer, settings.jwt_channels_claim
+            )
         self._files, self._files_counted = 0, -math.inf
         # Set when the last client is gone, once the server is leaving.
         self.empty = asyncio.Event()
@@ -70,6 +76,7 @@ class Context:
         self.board.set_clients(self.worker, self.clients)
         self.guard.enter(connection.address)
         self.sweeper.wheel.add(connection)
+        self.sweeper.expiries.add(connection)
         self.hub.add(connection)
         logs.event(logger, logging.INFO, "client_connected", "new client", storm=True, address=connection.address)
 
@@ -80,12 +87,15 @@ class Context:
         self.guard.leave(connection.address)
         self.sweeper.wheel.discard(connection)
         self.sweeper.closing.pop(connection, None)
+        self.sweeper.expiries.discard(connection)
         if self.guard.leaving and not self.clients:
             self.empty.set()
 
-    def refused(self, reason: str, address: str) -> None:
-        """A handshake was not completed."""
+    def refused(self, reason: str, address: str, token_fault: str = "") -> None:
+        """A handshake was not completed; `token_fault` says in a word what was wrong with its token, if that."""
         self.metrics.refusals[reason] += 1
+        if token_fault:
+            self.metrics.token_faults[token_fault] += 1
         logs.event(
             logger, logging.WARNING, "client_refused", "handshake refused", storm=True, reason=reason, address=address
         )
@@ -95,6 +105,8 @@ class Context:
         self.guard.sample()
         self.duty.strained = self.guard.strained
         self.sweeper.sweep()
+        if self.credentials is not None:
+            self.credentials.refresh()
         timeout = self.settings.handshake_timeout
         now = time.monotonic()
         for protocol, since in tuple(self.silent.items()):

@@ -23,6 +23,8 @@ class ErrorCode(StrEnum):
     TOO_MANY_CHANNELS = "TOO_MANY_CHANNELS", "The client would hold more channels than WS_MAX_CHANNELS."
     BINARY_NOT_SUPPORTED = "BINARY_NOT_SUPPORTED", "A binary frame; requests are JSON in text frames."
     RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED", "Too many requests; keep on and the connection is closed (1008)."
+    CHANNEL_FORBIDDEN = "CHANNEL_FORBIDDEN", "The token does not allow this channel."
+    TOKEN_REFUSED = "TOKEN_REFUSED", "The token of a `refresh` is not accepted; the one before it still holds."
     BUSY = "BUSY", "A replay is still being sent to this client; ask again after it."
 
 
@@ -48,8 +50,9 @@ class Refusal(StrEnum):
     MEMORY_LIMIT = "memory_limit", 503, 30, "Memory use is near WS_MEMORY_LIMIT."
     ACCEPT_RATE = "accept_rate", 429, 1, "More handshakes a second than WS_ACCEPT_RATE."
     ADDRESS_LIMIT = "address_limit", 429, 30, "This address holds WS_MAX_CONNECTIONS_PER_IP connections."
-    UNAUTHORIZED = "unauthorized", 401, 0, "WS_AUTH_TOKEN is set and the request carries no matching token."
+    UNAUTHORIZED = "unauthorized", 401, 0, "WS_AUTH_TOKEN or WS_JWT_KEY_FILE is set, and the token is not accepted."
     FORBIDDEN_ORIGIN = "forbidden_origin", 403, 0, "The Origin header is not one of WS_ALLOWED_ORIGINS."
+    FORBIDDEN_CHANNEL = "forbidden_channel", 403, 0, "`?channels=` names a channel that the token does not allow."
     NOT_FOUND = "not_found", 404, 0, "WebSockets are served at /ws only."
     BAD_HANDSHAKE = "bad_handshake", 400, 0, "The upgrade request breaks RFC 6455."
     BAD_VERSION = "bad_version", 426, 0, "Sec-WebSocket-Version must be 13."
@@ -65,3 +68,13 @@ class CloseCode:
     POLICY = 1008
     TOO_BIG = 1009
     RESTART = 1012
+    # RFC 6455, section 7.4.2: 4000-4999 are an application's own.
+    TOKEN_EXPIRED = 4001
+
+
+class TokenError(Exception):
+    """The token is not accepted. `reason` is one of a few words, for a metric's label."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -8,29 +8,34 @@ import hashlib
 import hmac
 import random
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs
 
 import orjson
 
 from wsgo.channels import is_channel
-from wsgo.errors import Refusal
+from wsgo.errors import Refusal, TokenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from wsgo.credentials import Claims, Credentials
     from wsgo.settings import Settings
 
 PATH = b"/ws"
+SUBPROTOCOL = "odin"
+_BEARER = "bearer."
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class RefusedError(Exception):
     """The handshake is not completed; `response` is the whole HTTP answer."""
 
-    def __init__(self, refusal: Refusal, message: str = "") -> None:
+    def __init__(self, refusal: Refusal, message: str = "", token_fault: str = "") -> None:
         super().__init__(refusal)
         self.refusal = refusal
+        # What is wrong with its token, in a word, if it is that.
+        self.token_fault = token_fault
         self.response = response(refusal, message or refusal.description)
 
 
@@ -57,12 +62,25 @@ def accept_key(key: bytes) -> bytes:
     return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
 
 
-def negotiate(
-    method: str, url: bytes, headers: Iterable[tuple[bytes, bytes]], settings: Settings
-) -> tuple[bytes, frozenset[str]]:
-    """Check an upgrade request; returns the 101 answer and the channels of `?channels=`, or raises RefusedError.
+class Accepted(NamedTuple):
+    """What came of an upgrade request: the 101 answer, the channels of `?channels=`, and what its token says."""
 
-    Header names are in lower case.
+    answer: bytes
+    channels: frozenset[str]
+    claims: Claims | None
+
+
+def negotiate(
+    method: str,
+    url: bytes,
+    headers: Iterable[tuple[bytes, bytes]],
+    settings: Settings,
+    credentials: Credentials | None = None,
+) -> Accepted:
+    """Check an upgrade request; raises RefusedError. Header names are in lower case.
+
+    A token stands in the Authorization header, in `?token=`, or, because browsers can send neither a header
+    nor should show it in a URL, among the subprotocols as `bearer.TOKEN`, beside `odin`, which is selected.
     """
     path, _, query = url.partition(b"?")
     if path != PATH:
@@ -78,13 +96,25 @@ def negotiate(
         if origin and origin not in settings.allowed_origins:
             raise RefusedError(Refusal.FORBIDDEN_ORIGIN)
     fields = parse_qs(query.decode("latin-1"), encoding="utf-8") if query else {}
-    if settings.auth_token and not _authorized(values.get(b"authorization", b""), fields, settings.auth_token):
-        raise RefusedError(Refusal.UNAUTHORIZED)
+    offered = [p for n, v in headers if n == b"sec-websocket-protocol" for p in v.decode("latin-1").split(",")]
+    protocols = [protocol.strip() for protocol in offered]
+    claims = None
+    if settings.auth_token or credentials is not None:
+        token = _token(values.get(b"authorization", b""), fields, protocols)
+        if credentials is not None:
+            claims = _verified(token, credentials)
+        elif not hmac.compare_digest(token.encode(), settings.auth_token.encode()):
+            raise RefusedError(Refusal.UNAUTHORIZED)
+    channels = _channels(fields, settings.max_channels) if fields else frozenset()
+    if claims is not None and (forbidden := claims.forbidden(channels)):
+        raise RefusedError(Refusal.FORBIDDEN_CHANNEL, f"the token does not allow {forbidden[0]!r}")
+    selected = b"Sec-WebSocket-Protocol: odin\r\n" if SUBPROTOCOL in protocols else b""
     answer = (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + accept_key(key) + b"\r\n\r\n"
+        + selected
+        + (b"Sec-WebSocket-Accept: " + accept_key(key) + b"\r\n\r\n")
     )
-    return answer, _channels(fields, settings.max_channels) if fields else frozenset()
+    return Accepted(answer, channels, claims)
 
 
 def _is_key(key: bytes) -> bool:
@@ -94,11 +124,21 @@ def _is_key(key: bytes) -> bool:
         return False
 
 
-def _authorized(header: bytes, fields: dict[str, list[str]], token: str) -> bool:
+def _token(header: bytes, fields: dict[str, list[str]], protocols: list[str]) -> str:
     scheme, _, given = header.partition(b" ")
-    if scheme.lower() != b"bearer":
-        given = fields.get("token", [""])[0].encode()
-    return hmac.compare_digest(given.strip(), token.encode())
+    if scheme.lower() == b"bearer":
+        return given.strip().decode("latin-1")
+    for protocol in protocols:
+        if protocol.startswith(_BEARER):
+            return protocol.removeprefix(_BEARER)
+    return fields.get("token", [""])[0].strip()
+
+
+def _verified(token: str, credentials: Credentials) -> Claims:
+    try:
+        return credentials.verify(token)
+    except TokenError as error:
+        raise RefusedError(Refusal.UNAUTHORIZED, str(error), error.reason) from None
 
 
 def _channels(fields: dict[str, list[str]], limit: int) -> frozenset[str]:

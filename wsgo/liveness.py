@@ -58,6 +58,30 @@ class Wheel:
                 connection.write(_PING)
 
 
+class Expiries:
+    """Connections by the second in which their token expires; those without one are not in it."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, set[Connection]] = {}
+
+    def add(self, connection: Connection) -> None:
+        if connection.claims is not None and connection.claims.expires is not None:
+            self._seconds.setdefault(connection.claims.expires, set()).add(connection)
+
+    def discard(self, connection: Connection) -> None:
+        if connection.claims is not None and connection.claims.expires is not None:
+            found = self._seconds.get(connection.claims.expires, set())
+            found.discard(connection)
+            if not found:
+                self._seconds.pop(connection.claims.expires, None)
+
+    def take(self) -> list[Connection]:
+        """Remove and return those whose token has expired."""
+        now = time.time()
+        past = [second for second in self._seconds if second <= now]
+        return [connection for second in past for connection in self._seconds.pop(second)]
+
+
 class Sweeper:
     """Everything about a worker's connections that happens by the clock."""
 
@@ -65,6 +89,7 @@ class Sweeper:
         self.wheel = Wheel(settings.ping_interval)
         # Connections that were sent a close frame, by the time they are cut.
         self.closing: dict[Connection, float] = {}
+        self.expiries = Expiries()
         self._slow_timeout = settings.slow_client_timeout
         self._hub = hub
 
@@ -76,6 +101,10 @@ class Sweeper:
             for client, since in tuple(self._hub.stalled.items()):
                 if now - since >= self._slow_timeout:
                     _close_slow(cast("Connection", client), self._slow_timeout)
+        for connection in self.expiries.take():
+            connection.close(
+                CloseCode.TOKEN_EXPIRED, "the token has expired; come back with a new one", "token_expired"
+            )
         for connection, deadline in tuple(self.closing.items()):
             if deadline > now:
                 break

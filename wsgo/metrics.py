@@ -69,6 +69,7 @@ METRICS = (
     Series("ws_slow_clients_disconnected_total", "counter", "Clients closed because they stayed slow."),
     Series("ws_messages_conflated_total", "counter", "Messages slow clients were not sent because a newer one was."),
     Series("ws_dropped_broadcasts_total", "counter", "Messages not fanned out, by reason.", ("reason",)),
+    Series("ws_token_faults_total", "counter", "JWTs not accepted, by what was wrong with them.", ("reason",)),
     Series("ws_rate_limited_messages_total", "counter", "Requests refused because a client sent too many."),
     Series("ws_replay_requests_total", "counter", "Replay and resume requests, by result.", ("result",)),
     Series("ws_replay_messages", "gauge", "Messages held for replay by the worker that holds most.", merge="max"),
@@ -127,6 +128,7 @@ class Metrics:
         self.recoveries = 0
         self.disconnects: Counter[tuple[str, str]] = Counter()
         self.refusals: Counter[str] = Counter()
+        self.token_faults: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.nats_dropped: Counter[str] = Counter()
         self.replays: Counter[str] = Counter()
@@ -169,6 +171,7 @@ class Metrics:
             "ws_slow_clients_disconnected_total": {"": self.slow_disconnected},
             "ws_messages_conflated_total": {"": self.conflated},
             "ws_dropped_broadcasts_total": _labelled(self.dropped),
+            "ws_token_faults_total": _labelled(self.token_faults),
             "ws_rate_limited_messages_total": {"": self.rate_limited},
             "ws_replay_requests_total": _labelled(self.replays),
             "ws_nats_messages_received_total": {"": self.nats_received},

@@ -181,6 +181,20 @@ class Settings(BaseSettings):
         repr=False,
         description="Bearer token clients must send, as Authorization header or ?token=; empty: none.",
     )
+    jwt_key_file: str = Field(
+        "",
+        alias="WS_JWT_KEY_FILE",
+        description="Clients must send a JWT signed by this: a file with a JWKS, a PEM public key or a secret; "
+        "read again when it changes; empty: none.",
+    )
+    jwt_audience: str = Field("", alias="WS_JWT_AUDIENCE", description="`aud` that a JWT must have; empty: any.")
+    jwt_issuer: str = Field("", alias="WS_JWT_ISSUER", description="`iss` that a JWT must have; empty: any.")
+    jwt_channels_claim: str = Field(
+        "channels",
+        alias="WS_JWT_CHANNELS_CLAIM",
+        min_length=1,
+        description="Claim of a JWT that lists the channels and patterns its client may subscribe to; absent: all.",
+    )
     worker_pool_size: int = Field(0, alias=WITHOUT_EFFECT[0], description="Accepted, no effect: no worker pool here.")
     worker_queue_size: int = Field(0, alias=WITHOUT_EFFECT[1], description="Accepted, no effect: no worker pool here.")
     max_goroutines: int = Field(0, alias=WITHOUT_EFFECT[2], description="Accepted, no effect: no goroutines here.")
@@ -214,6 +228,20 @@ class Settings(BaseSettings):
     def _check_stream(cls, value: str) -> str:
         if not re.fullmatch(r"[^\s.*>/\\]+", value):
             raise ValueError("not a stream name; it may hold no space, dot, wildcard or slash")
+        return value
+
+    @field_validator("jwt_key_file")
+    @classmethod
+    def _check_keys(cls, value: str, info: ValidationInfo) -> str:
+        if value and info.data.get("auth_token"):
+            raise ValueError("WS_AUTH_TOKEN is set too; use one of them")
+        if value:
+            from wsgo.credentials import Credentials, KeyFileError
+
+            try:
+                Credentials(value)
+            except KeyFileError as error:
+                raise ValueError(f"the file {error}") from None
         return value
 
     @field_validator("cpu_pause_threshold")

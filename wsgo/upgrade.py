@@ -103,16 +103,16 @@ class Doorway(asyncio.Protocol):
         try:
             if (refusal := context.guard.refusal(address)) is not None:
                 raise handshake.RefusedError(refusal)
-            answer, channels = handshake.negotiate(method, self.url, self.headers, context.settings)
+            accepted = handshake.negotiate(method, self.url, self.headers, context.settings, context.credentials)
         except handshake.RefusedError as error:
-            context.refused(error.refusal.value, address)
+            context.refused(error.refusal.value, address, error.token_fault)
             transport.write(error.response)
             transport.close()
             return
-        connection = self.connection_class(context, transport, address)
+        connection = self.connection_class(context, transport, address, accepted.claims)
         transport.set_protocol(connection)
-        transport.write(answer)
-        connection.open(channels)
+        transport.write(accepted.answer)
+        connection.open(accepted.channels)
         if first_frames:
             connection.data_received(first_frames)
 

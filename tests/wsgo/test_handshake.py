@@ -25,14 +25,15 @@ def with_(name: bytes, value: bytes) -> list[tuple[bytes, bytes]]:
 
 def test_the_rfcs_example() -> None:
     assert accept_key(b"dGhlIHNhbXBsZSBub25jZQ==") == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-    answer, channels = negotiate("GET", b"/ws", HEADERS, Settings())
+    answer, channels, claims = negotiate("GET", b"/ws", HEADERS, Settings())
     assert answer.startswith(b"HTTP/1.1 101 ")
     assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n" in answer
     assert channels == frozenset()
+    assert claims is None
 
 
 def test_channels_of_the_query() -> None:
-    _, channels = negotiate("GET", b"/ws?channels=BTC.trade,%2A.social&channels=ETH.%3E", HEADERS, Settings())
+    _, channels, _ = negotiate("GET", b"/ws?channels=BTC.trade,%2A.social&channels=ETH.%3E", HEADERS, Settings())
     assert channels == {"BTC.trade", "*.social", "ETH.>"}
 
 
