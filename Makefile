@@ -15,7 +15,8 @@ up: .venv/run ## synthesize, review and run the whole data path here (ARGS=--che
 	@$(PY) -m ops up $(ARGS)
 
 test: check node_modules/.package-lock.json ## the whole test suite
-	$(PY) -m pytest -n auto $(ARGS)
+	$(PY) -m pytest -n auto --ignore=tests/faults $(ARGS)
+	$(if $(ARGS),,$(PY) -m pytest tests/faults)
 
 check: .venv/dev ## linter and type checker
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
@@ -29,8 +30,8 @@ review: .venv/run ## what a plan would create, expose, cost and risk
 bench: .venv/run ## the server beside its peers (ARGS=--quick: 3 minutes; --headline: 10,000 clients on half a core)
 	@$(PY) -m bench $(ARGS)
 
-faults: .venv/dev ## kill, stall and storm the server with the real parts; wants an idle machine
-	$(PY) -m pytest --faults tests/faults $(ARGS)
+faults: .venv/dev ## kill, stall and storm the server with all the clients that it must bear (half an hour)
+	$(PY) -m pytest --full tests/faults $(ARGS)
 
 conformance: .venv/run ## Autobahn's fuzzing client (RFC 6455) against the server
 	@$(PY) -m conformance $(ARGS)

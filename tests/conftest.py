@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import hypothesis
 import pytest
 
+from tests.faults import scale
 from tests.support import NatsServer, WsgoServer
 
 if TYPE_CHECKING:
@@ -62,11 +63,8 @@ def wsgo_server(nats_server: NatsServer, tmp_path: Path) -> Iterator[StartWsgo]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--accept", action="store_true", help="rewrite the snapshots with what is synthesized now")
-    parser.addoption(
-        "--faults", action="store_true", help="run tests/faults: minutes of killing, stalling and storming"
-    )
+    parser.addoption("--full", action="store_true", help="tests/faults with the numbers of the promise: half an hour")
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """tests/faults only when asked for: it wants a machine that does nothing else."""
-    return True if collection_path.name == "faults" and not config.getoption("--faults") else None
+def pytest_configure(config: pytest.Config) -> None:
+    scale.FULL = config.getoption("--full")

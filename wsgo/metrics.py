@@ -63,7 +63,12 @@ METRICS = (
         "From the stream storing a message until the last of its clients was written to; one per message.",
         buckets=LATENCY_BUCKETS,
     ),
-    Series("ws_flush_duration_seconds", "histogram", "Duration of one flush over all clients.", buckets=FLUSH_BUCKETS),
+    Series(
+        "ws_flush_duration_seconds",
+        "histogram",
+        "One turn of writing to up to 500 clients, while nothing else is done.",
+        buckets=FLUSH_BUCKETS,
+    ),
     Series("ws_subscriptions", "gauge", "Different sets of subscriptions held by clients."),
     Series("ws_slow_clients", "gauge", "Clients that are too slow now and get the latest message per channel only."),
     Series("ws_slow_clients_disconnected_total", "counter", "Clients closed because they stayed slow."),
@@ -140,7 +145,7 @@ class Metrics:
         self._inherited: Snapshot = {}
 
     def flushed(self, seconds: float, stored: Iterable[float]) -> None:
-        """A flush took `seconds`; it carried messages stored at these unix times."""
+        """A turn of writing took `seconds`; messages stored at these unix times have been written to all with it."""
         self.flush.observe(seconds)
         now = time.time()
         for at in stored:

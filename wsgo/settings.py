@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     cpu_pause_threshold: Percent = Field(
         80.0,
         alias="WS_CPU_PAUSE_THRESHOLD",
-        description="Percent of WS_CPU_LIMIT above which sending pauses for WS_MAX_LATENCY_MS between flushes.",
+        description="Percent of WS_CPU_LIMIT above which each message is held back for WS_MAX_LATENCY_MS.",
     )
     log_level: Literal["debug", "info", "warn", "error"] = Field(
         "info", alias="LOG_LEVEL", description="debug, info, warn or error."
@@ -120,7 +120,10 @@ class Settings(BaseSettings):
         0, alias="WS_WORKERS", le=256, description="Processes; 0: WS_CPU_LIMIT rounded up, at most the machine's cores."
     )
     max_latency_ms: int = Field(
-        250, alias="WS_MAX_LATENCY_MS", ge=0, description="Longest pause between flushes, ms; 0: never pause."
+        250,
+        alias="WS_MAX_LATENCY_MS",
+        ge=0,
+        description="Longest that fan-out holds a message back to save CPU, ms; 0: never.",
     )
     max_connections_per_ip: Count = Field(
         0,

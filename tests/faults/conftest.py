@@ -1,4 +1,4 @@
-"""More time for the full numbers (ODIN_FAULTS=full)."""
+"""More time for the full numbers (--full)."""
 
 from __future__ import annotations
 

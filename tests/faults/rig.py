@@ -16,6 +16,7 @@ import uvloop
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from tests.faults import scale
 from tests.faults.swarm import abort_all
 from tests.wsgo.client import STREAM
 
@@ -27,12 +28,16 @@ if TYPE_CHECKING:
     from tests.faults.swarm import Member, Swarm
     from tests.support import WsgoServer
 
-# ODIN_FAULTS=full runs the numbers of the promise itself; the default proves the same with fewer, in CI's time.
-FULL = os.environ.get("ODIN_FAULTS") == "full"
+FULL = scale.FULL
 
 
 def scaled(quick: int, full: int) -> int:
     return full if FULL else quick
+
+
+def judge_time(kept: bool, fault: str) -> None:
+    """A time that only a machine with nothing else to do keeps is judged with the full numbers only."""
+    assert kept or not FULL, fault
 
 
 def run(test: Coroutine[Any, Any, None], seconds: float = 100.0) -> None:

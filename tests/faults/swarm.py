@@ -339,10 +339,10 @@ class Swarm:
             raw.bind((self.source, 0))
         try:
             await loop.sock_connect(raw, ("127.0.0.1", port or self.port))
+            await loop.create_connection(lambda: member, sock=raw)
         except BaseException:
             raw.close()
             raise
-        await loop.create_connection(lambda: member, sock=raw)
         await asyncio.wait_for(ready, 20)
         return member
 

@@ -18,6 +18,7 @@ from tests.faults.rig import (
     connected,
     eventually,
     expected_count,
+    judge_time,
     metric,
     run,
     scaled,
@@ -114,7 +115,7 @@ def test_a_storm_of_refused_clients_is_not_felt_inside(
             assert all(member.received == expected_count(member, truth) for member in members)
             assert metric(server, "ws_connections_current") == len(swarm.members)
             print(f"{error}: {dict(seen)} in {STORM_SECONDS:g} s; p99 inside {quiet:.1f} -> {stormy:.1f} ms")
-            assert stormy < 1.5 * quiet + 25
+            judge_time(stormy < 1.5 * quiet + 25, f"those inside noticed: p99 {stormy:.1f} ms")
             await swarm.disband()
             await eventually(lambda: metric(server, "ws_connections_current"), 0, "everybody is gone")
             assert_clean(server)

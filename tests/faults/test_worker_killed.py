@@ -36,13 +36,13 @@ WANTED = ["BTC.trade", "ETH.*"]
 def test_the_others_never_notice_and_its_own_resume(nats_server: NatsServer, wsgo_server: StartWsgo) -> None:
     async def test() -> None:
         async with connected(nats_server.url) as client:
-            server = await asyncio.to_thread(wsgo_server, WS_WORKERS="2", METRICS_INTERVAL="100ms")
-            await eventually(lambda: metric(server, "ws_workers"), 2, "two workers")
             publisher = Publisher(client, CHANNELS, 200)
             # A ring that is not empty: what comes up has to read it first.
             for _ in range(scaled(10_000, 50_000)):
                 await publisher.one()
             await client.flush()
+            server = await asyncio.to_thread(wsgo_server, WS_WORKERS="2", METRICS_INTERVAL="100ms")
+            await eventually(lambda: metric(server, "ws_workers"), 2, "two workers")
             swarm = Swarm(server.port)
             members = await swarm.gather(scaled(400, 2000))
             for member in members:
