@@ -175,7 +175,7 @@ class Credentials:
             raise TokenError("malformed", f"the token is longer than {MAX_TOKEN_BYTES} bytes")
         try:
             header = jwt.get_unverified_header(token)
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, RecursionError):
             raise TokenError("malformed", "the token is no JWT") from None
         return self._claims(self._decode(token, header))
 
@@ -210,7 +210,7 @@ class Credentials:
                     {"aud": "audience", "iss": "issuer"}.get(error.claim, "malformed"),
                     f"the token has no {error.claim}",
                 ) from None
-            except jwt.PyJWTError:
+            except (jwt.PyJWTError, RecursionError, OverflowError):
                 raise TokenError("malformed", "the token's claims cannot be read") from None
         raise TokenError("signature", "the token is signed by no key that is trusted here")
 

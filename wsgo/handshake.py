@@ -127,7 +127,7 @@ def _is_key(key: bytes) -> bool:
 def _token(header: bytes, fields: dict[str, list[str]], protocols: list[str]) -> str:
     scheme, _, given = header.partition(b" ")
     if scheme.lower() == b"bearer":
-        return given.strip().decode("latin-1")
+        return given.strip().decode(errors="replace")
     for protocol in protocols:
         if protocol.startswith(_BEARER):
             return protocol.removeprefix(_BEARER)

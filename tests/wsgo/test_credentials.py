@@ -134,6 +134,7 @@ def test_a_named_key_is_the_only_one_that_is_tried(trusting: Callable[..., Crede
         ({"iss": "other"}, "issuer"),
         ({"iss": None}, "issuer"),
         ({"exp": "soon"}, "malformed"),
+        ({"exp": float("inf")}, "malformed"),
         ({"channels": "BTC.trade"}, "malformed"),
         ({"channels": ["BTC"]}, "malformed"),
         ({"sub": 5}, "malformed"),
@@ -152,7 +153,8 @@ def test_claims_that_are_not_right(
 def test_what_is_no_token(trusting: Callable[..., Credentials]) -> None:
     credentials = trusting(SECRET)
     assert reason(credentials, "") == "missing"
-    for text in ("x", "a.b.c", "\xff.\xff.\xff", "." * 50, "x" * 9000):
+    deep = b64(b"[" * 5000)
+    for text in ("x", "a.b.c", "\xff.\xff.\xff", "." * 50, "x" * 9000, f"{deep}.e30.x"):
         assert reason(credentials, text) == "malformed"
 
 
