@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from wsgo.errors import Refusal
+
 if TYPE_CHECKING:
     from wsgo.context import Context
 
@@ -90,6 +92,9 @@ def not_ready(context: Context) -> str | None:
     if (overload := context.guard.overload()) is not None:
         return overload.description
     states = [figures["state"] for figures in context.everyone()]
+    if any(state["leaving"] for state in states):
+        # Workers hear of it one after the other; no balancer is to send the clients of the first to the last.
+        return Refusal.SHUTTING_DOWN.description
     ready = [state["ready"] for state in states]
     # At start every worker must have read the stream: the kernel gives clients to any of them. Later, one
     # that is being replaced does not make the server unready: its clients wait milliseconds.

@@ -69,6 +69,29 @@ def configure(level: str, style: str, worker: int | None = None) -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
         logger.setLevel(max(logging.WARNING, root.level))
+    # It says of every request that is no HTTP that it is none, and anyone can send those.
+    logging.getLogger("uvicorn.error").filters = [_calm]
+
+
+def _calm(record: logging.LogRecord) -> bool:
+    if record.levelno >= logging.ERROR:
+        return True
+    left_out = _left_out(record.name)
+    if left_out:
+        record.fields = {"suppressed": left_out}
+    return left_out is not None
+
+
+def _left_out(name: str) -> int | None:
+    """Count one more line of this name: None if it is too many in this second, else how many were before that."""
+    second = int(time.monotonic())
+    window, count = _windows.get(name, (second, 0))
+    suppressed = 0
+    if window != second:
+        suppressed = max(0, count - STORM_LINES_PER_SECOND)
+        count = 0
+    _windows[name] = (second, count + 1)
+    return None if count >= STORM_LINES_PER_SECOND else suppressed
 
 
 def _tag_worker(worker: int) -> Any:
@@ -86,13 +109,9 @@ def event(
     if not logger.isEnabledFor(level):
         return
     if storm:
-        second = int(time.monotonic())
-        window, count = _windows.get(name, (second, 0))
-        if window != second:
-            if count > STORM_LINES_PER_SECOND:
-                fields["suppressed"] = count - STORM_LINES_PER_SECOND
-            count = 0
-        _windows[name] = (second, count + 1)
-        if count >= STORM_LINES_PER_SECOND:
+        left_out = _left_out(name)
+        if left_out is None:
             return
+        if left_out:
+            fields["suppressed"] = left_out
     logger.log(level, message, extra={"event": name, "fields": fields})

@@ -34,8 +34,9 @@ logger = logging.getLogger("wsgo.server")
 
 # As many as a node lets wait (net.core.somaxconn there; the kernel takes the smaller of the two).
 BACKLOG = 16_384
-# Of the grace period, what closing is spread over; the rest is for the peers' answers.
-SPREAD_PART = 0.8
+# Of the grace period, what closing is spread over, and when those are cut who have not answered; the rest is for
+# the listeners and the process to end in.
+SPREAD_PART, CUT_PART = 0.8, 0.9
 # So many clients use the whole spread; fewer are closed in proportion sooner: they are no storm.
 SPREAD_CLIENTS = 1000
 
@@ -163,7 +164,7 @@ class Worker:
         if not context.clients:
             return
         context.share()
-        deadline = time.monotonic() + grace
+        deadline = time.monotonic() + grace * CUT_PART
         clients = context.sweeper.wheel.connections()
         logs.event(logger, logging.INFO, "leaving", "closing all clients", clients=len(clients), grace_seconds=grace)
         reason = f"server restarts; reconnect after a random 0-{max(1, round(grace))} s"

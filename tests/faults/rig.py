@@ -185,6 +185,12 @@ async def eventually(check: Callable[[], float | bool], wanted: float | bool, wh
         await asyncio.sleep(0.05)
 
 
+def waited(pid: int) -> float:
+    """Seconds for which the process could have run and had no core: others used the machine."""
+    with open(f"/proc/{pid}/schedstat") as schedstat:
+        return int(schedstat.read().split()[1]) / 1e9
+
+
 def log_lines(server: WsgoServer) -> list[dict[str, Any]]:
     """The server's log; a line that is not JSON fails the test that asks."""
     return [json.loads(line) for line in server.log.read_text().splitlines()]

@@ -13,6 +13,11 @@ from websockets.exceptions import ConnectionClosedError
 from tests.support import WsgoServer, stop_process
 from tests.wsgo.client import Client, client
 from tests.wsgo.conftest import make_stream
+from wsgo import health, settings
+from wsgo.board import Board
+from wsgo.cgroup import ProcessMeter
+from wsgo.context import Context
+from wsgo.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -66,7 +71,7 @@ def test_a_client_that_does_not_answer_is_cut_within_the_grace_period(
 ) -> None:
     async def test() -> None:
         await make_stream(nats_server.url)
-        server = await asyncio.to_thread(wsgo_server, WS_SHUTDOWN_GRACE="2")
+        server = await asyncio.to_thread(wsgo_server, WS_SHUTDOWN_GRACE="4")
         async with client(server.url) as listener:
             listener.socket.transport.pause_reading()
             assert server.process is not None
@@ -92,3 +97,15 @@ def test_a_taken_port_is_named(nats_server: NatsServer, wsgo_server: StartWsgo, 
         assert second.process.wait(20) == 2
         assert f"cannot listen on 127.0.0.1:{first.port} (WS_ADDR): Address already in use" in log.read_text()
         assert "Traceback" not in log.read_text()
+
+
+def test_no_worker_is_ready_once_one_of_them_leaves() -> None:
+    board = Board(2)
+    first, last = (Context(settings.load(), board, worker, ProcessMeter()) for worker in (0, 1))
+    for worker in (first, last):
+        worker.feed.ready = worker.feed.connected = True
+        worker.share()
+    assert health.not_ready(last) is None
+    first.guard.leaving = True
+    first.share()
+    assert health.not_ready(last) == Refusal.SHUTTING_DOWN.description

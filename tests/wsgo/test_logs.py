@@ -71,3 +71,18 @@ def test_a_storm_is_ten_lines_a_second_and_a_count(capsys: pytest.CaptureFixture
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(lines) == 11
     assert lines[-1]["suppressed"] == 990
+
+
+def test_nor_has_a_library_that_anyone_can_make_talk(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "json")
+    library = logging.getLogger("uvicorn.error")
+    with patch("wsgo.logs.time") as clock:
+        clock.monotonic.return_value = 5.0
+        for _ in range(1000):
+            library.warning("Invalid HTTP request received.")
+        library.error("Exception in ASGI application")
+        clock.monotonic.return_value = 6.0
+        library.warning("Invalid HTTP request received.")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["level"] for line in lines] == [*["warning"] * 10, "error", "warning"]
+    assert lines[-1]["suppressed"] == 990
