@@ -113,8 +113,9 @@ def _replay(client: Connection, data: dict[str, Any]) -> None:
     hub = client.context.hub
     since, until = _sequence(data, "since", 0), hub.seq
     if "since" not in data:
-        since, until = max(0, _sequence(data, "from") - 1), _sequence(data, "to")
-        if until <= since:
+        first, until = _sequence(data, "from"), _sequence(data, "to")
+        since = max(0, first - 1)
+        if until < first:
             raise RequestError(ErrorCode.INVALID_REQUEST, "`to` is before `from`")
     _idle(client)
     until = min(until, hub.seq)

@@ -229,6 +229,8 @@ def test_replay(pair: Pair) -> None:
             *messages, end = await listener.receive_until("replay_complete")
             assert messages == live[1:4]
             assert end == {"type": "replay_complete", "sent": 3, "complete": True}
+            nothing = await listener.request("replay", **{"from": 0, "to": 0})
+            assert (nothing["type"], nothing["sent"]) == ("replay_complete", 0)
             await listener.socket.send(json.dumps({"type": "replay", "data": {"since": seqs[2]}}))
             *messages, end = await listener.receive_until("replay_complete")
             assert messages == live[3:]
